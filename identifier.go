@@ -1,0 +1,51 @@
+package hippad
+
+import "strings"
+
+// ParseIdentifier reads the ways in which audit messages write one identifier:
+//
+//	id^^^&1.2.3&ISO^PI      HL7 v2 CX: assigning authority as OID; "&amp;" left over from double escaping is taken as &
+//	id^^^NAME               CX with a namespace only: System is empty, because NAME is not unique
+//	urn:oid:1.2.3|id        system and value
+//	https://x.example/mrn|id
+//	urn:oid:1.2.3           an identifier that is itself a URI: no system
+//	id
+//
+// It never fails: what fits no form is a Value without a System.
+func ParseIdentifier(s string) Identifier {
+	s = strings.TrimSpace(strings.ReplaceAll(s, "&amp;", "&"))
+	// CX.2 and CX.3 are check digits, which nobody sends: a caret next to text is a name (Welby^Marcus), not a CX.
+	if id, rest, ok := strings.Cut(s, "^^^"); ok && id != "" && !strings.Contains(id, "^") {
+		authority, _, _ := strings.Cut(rest, "^")
+		system := ""
+		if hd := strings.Split(authority, "&"); len(hd) >= 2 {
+			system = OIDSystem(hd[1])
+		}
+		return Identifier{System: system, Value: id}
+	}
+	if i := strings.LastIndexByte(s, '|'); i >= 0 && i < len(s)-1 {
+		return Identifier{System: OIDSystem(s[:i]), Value: s[i+1:]}
+	}
+	return Identifier{Value: s}
+}
+
+// OIDSystem turns a bare OID into the URI that FHIR uses for it, and leaves anything else alone.
+func OIDSystem(s string) string {
+	if s == "" || s[0] < '0' || s[0] > '2' || !strings.Contains(s, ".") || strings.Trim(s, "0123456789.") != "" {
+		return s
+	}
+	return "urn:oid:" + s
+}
+
+// IsZero tells that nothing is named.
+func (id Identifier) IsZero() bool { return id == Identifier{} }
+
+// IsPatient tells whether the literal reference points at a FHIR Patient.
+func (r Reference) IsPatient() bool {
+	rest, _, _ := strings.Cut(r.Literal, "/_history/")
+	i := strings.LastIndexByte(rest, '/')
+	return i >= 0 && (rest[:i] == "Patient" || strings.HasSuffix(rest[:i], "/Patient"))
+}
+
+// IsZero tells that nothing is pointed at.
+func (r Reference) IsZero() bool { return r == Reference{} }

@@ -1,0 +1,51 @@
+package hippad
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+)
+
+// A PrincipalKind says how a principal is known.
+type PrincipalKind string
+
+// The kinds of principals.
+const (
+	KindSelf        PrincipalKind = "self"        // this log itself
+	KindOperator    PrincipalKind = "operator"    // the holder of the operator certificate that serve leaves in its data directory
+	KindCertificate PrincipalKind = "certificate" // a TLS client certificate, by fingerprint
+	KindAddress     PrincipalKind = "address"     // nothing but a network address
+)
+
+// A Principal is who is on the other end.
+type Principal struct {
+	Kind PrincipalKind
+	ID   string // certificate: "sha256:" and 64 hex digits of the DER; address: an IP address without port; self: the log's origin
+	Name string // for people: the certificate's common name; may be empty and proves nothing
+}
+
+// String returns kind and id, as in "certificate:sha256:9f86…" or "address:192.0.2.7": the form in searches
+// (reporter=…). ParsePrincipal reads it back, without the name.
+func (p Principal) String() string { return string(p.Kind) + ":" + p.ID }
+
+// ParsePrincipal reads the form that String writes.
+func ParsePrincipal(s string) (Principal, error) {
+	kind, id, ok := strings.Cut(s, ":")
+	p := Principal{Kind: PrincipalKind(kind), ID: id}
+	switch p.Kind {
+	case KindSelf, KindOperator, KindCertificate, KindAddress:
+		if ok && id != "" {
+			return p, nil
+		}
+	}
+	return Principal{}, fmt.Errorf("principal %q: want kind:id", s)
+}
+
+// Key returns the short name of a principal that stands in a leaf: the first 8 bytes of the SHA-256 of String.
+func (p Principal) Key() [8]byte {
+	sum := sha256.Sum256([]byte(p.String()))
+	return [8]byte(sum[:8])
+}
+
+// MayRead tells whether the principal may ask the log anything.
+func (p Principal) MayRead() bool { return p.Kind == KindOperator || p.Kind == KindSelf }
