@@ -1,0 +1,188 @@
+// Package seal owns the secrets that the log keeps: the key that signs checkpoints and the key that blinds, from which
+// the salts of the leaves and the keyed hashes of the search terms are drawn.
+//
+// It does not know certificates (internal/identity) and stores nothing but its own files. The invariant: without the key
+// directory, neither a leaf nor an index entry can be tested against a guess. What the loss of a file means: without
+// log.key the log cannot go on (its past still verifies); without blind.key no new receipt can be made for an old entry,
+// and audit can no longer compare bodies with leaves.
+package seal
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"hippad"
+)
+
+// File names in the key directory, and the public key's beside it.
+const (
+	logKeyFile   = "log.key"
+	blindKeyFile = "blind.key"
+	blindHeader  = "hippad-blind-key-1 "
+)
+
+// Keys are the opened secrets. They are safe for use by many goroutines.
+type Keys struct {
+	Signer      note.Signer   // signs checkpoints; its name is the log's origin
+	Verifier    note.Verifier // the other half
+	VerifierKey string        // the other half as text, the "vkey" of C2SP signed-note
+
+	salt, term sync.Pool // of hash.Hash: HMAC-SHA256 with its own key each
+}
+
+// Open reads the keys in dir, and makes them where neither file is there. origin names a new log; an existing one keeps
+// the name it has. A file that is damaged, or there without its twin, is an error that names the file.
+func Open(dir, origin string) (*Keys, error) {
+	logKey, errLog := os.ReadFile(filepath.Join(dir, logKeyFile))
+	blind, errBlind := os.ReadFile(filepath.Join(dir, blindKeyFile))
+	missing := func(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+	switch {
+	case missing(errLog) && missing(errBlind):
+		return create(dir, origin)
+	case errLog != nil:
+		return nil, hippad.Errorf(hippad.Unavailable, "read the log's signing key: %w", errLog).
+			WithHint("restore it from a backup; if this log has never been used, delete %s and start again", filepath.Join(dir, blindKeyFile))
+	case errBlind != nil:
+		return nil, hippad.Errorf(hippad.Unavailable, "read the blinding key: %w", errBlind).WithHint("restore it from a backup")
+	}
+	return parse(dir, logKey, blind)
+}
+
+func create(dir, origin string) (*Keys, error) {
+	skey, _, err := note.GenerateKey(rand.Reader, origin)
+	if err != nil {
+		return nil, fmt.Errorf("make the log's signing key for %q: %w", origin, err)
+	}
+	secret := make([]byte, sha256.Size)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, err
+	}
+	blind := blindHeader + base64.StdEncoding.EncodeToString(secret)
+	// A crash between the two leaves blind.key alone, which Open reports: no entry can have been signed yet, so deleting
+	// it is safe, and the message says so.
+	if err := WriteFile(filepath.Join(dir, blindKeyFile), []byte(blind+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	if err := WriteFile(filepath.Join(dir, logKeyFile), []byte(skey+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	return parse(dir, []byte(skey), []byte(blind))
+}
+
+func parse(dir string, logKey, blind []byte) (*Keys, error) {
+	skey := strings.TrimSpace(string(logKey))
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: it holds no signing key", filepath.Join(dir, logKeyFile))
+	}
+	vkey, err := verifierKey(skey)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", filepath.Join(dir, logKeyFile), err)
+	}
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", filepath.Join(dir, logKeyFile), err)
+	}
+	text, ok := strings.CutPrefix(strings.TrimSpace(string(blind)), blindHeader)
+	secret, err := base64.StdEncoding.Strict().DecodeString(text)
+	if !ok || err != nil || len(secret) != sha256.Size {
+		return nil, fmt.Errorf("%s is damaged: it holds no blinding key", filepath.Join(dir, blindKeyFile))
+	}
+	k := &Keys{Signer: signer, Verifier: verifier, VerifierKey: vkey}
+	k.salt.New = keyed(secret, "salt")
+	k.term.New = keyed(secret, "term")
+	return k, nil
+}
+
+// verifierKey returns the public text of a signing key (C2SP signed-note: both carry the name and the key's id).
+func verifierKey(skey string) (string, error) {
+	parts := strings.SplitN(skey, "+", 5) // PRIVATE, KEY, name, id, algorithm and seed
+	raw, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(parts) != 5 || len(raw) != 1+ed25519.SeedSize {
+		return "", errors.New("not an Ed25519 signing key")
+	}
+	public := ed25519.NewKeyFromSeed(raw[1:]).Public().(ed25519.PublicKey)
+	return note.NewEd25519VerifierKey(parts[2], public)
+}
+
+// keyed draws a key for one purpose from the secret and returns a maker of HMACs under it.
+func keyed(secret []byte, purpose string) func() any {
+	m := hmac.New(sha256.New, secret)
+	m.Write([]byte(purpose))
+	key := m.Sum(nil)
+	return func() any { return hmac.New(sha256.New, key) }
+}
+
+// Salt returns the salt of the entry at index (see receipt.Commit).
+func (k *Keys) Salt(index int64) (salt [sha256.Size]byte) {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(index))
+	m := k.salt.Get().(hash.Hash)
+	m.Reset()
+	m.Write(b[:])
+	m.Sum(salt[:0])
+	k.salt.Put(m)
+	return salt
+}
+
+// Term returns the keyed hash under which the index keeps a term.
+func (k *Keys) Term(t hippad.Term) uint64 {
+	var sum [sha256.Size]byte
+	b := make([]byte, 0, 128)
+	b = append(b, t.Field...)
+	b = append(b, 0)
+	b = append(b, t.Value...)
+	m := k.term.Get().(hash.Hash)
+	m.Reset()
+	m.Write(b)
+	m.Sum(sum[:0])
+	k.term.Put(m)
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// WriteFile writes a small file so that after a crash it is there whole or not at all.
+func WriteFile(name string, data []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err = f.Write(data); err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	d, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync() // the rename itself
+}
