@@ -1,0 +1,180 @@
+// Package front owns the TCP port: it accepts, finishes TLS, finds out which tongue is spoken, by ALPN or by the first
+// bytes, and hands the connection to that door. What belongs to no door is labelled, counted and closed, without a
+// word of reply.
+//
+// It knows no door from inside: it is given functions. The invariant: until the TLS handshake is done and the tongue is
+// known, a connection costs bounded memory and bounded time.
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"hippad"
+)
+
+// ALPN names, best first: what the TLS configuration must offer.
+var Protocols = []string{"hippad/1", "h2", "http/1.1"}
+
+const (
+	// handshakeTime bounds everything up to the end of the TLS handshake.
+	handshakeTime = 10 * time.Second
+	// httpHeaderTime bounds the reading of a request's header; httpIdle is how long a kept-alive connection may rest.
+	httpHeaderTime = 10 * time.Second
+	httpIdle       = 2 * time.Minute
+	// httpBodyTime bounds a whole request and its answer: 16 MiB in a minute is a slow modem.
+	httpBodyTime = time.Minute
+	// firstBytes is how much is looked at to tell a tongue.
+	firstBytes = 16
+)
+
+// A Server is the front of one port. The fields must be set before Serve.
+type Server struct {
+	TLS    *tls.Config
+	Admit  func(tls.ConnectionState, net.Addr) hippad.Principal
+	Native func(context.Context, net.Conn, hippad.Principal) error // hippad/1; closes the connection
+	Syslog func(context.Context, net.Conn, hippad.Principal) error // RFC 5425, RFC 6587; closes the connection
+	HTTP   http.Handler                                            // finds the principal with PrincipalOf
+	// Quiet is how long a client without ALPN may be connected before it says its first byte; 0 is a day. It is long
+	// because a syslog sender that connects ahead of its first event loses that event when it is thrown out: RFC
+	// 5425 has no acknowledgement that would tell it.
+	Quiet time.Duration
+	// Grace is how long Serve waits for the doors after the context has ended; 0 is 5 s.
+	Grace time.Duration
+	Log   *slog.Logger
+
+	counts
+}
+
+// Serve accepts on l until ctx ends, then lets the doors finish and returns nil. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	web := newHandover(l.Addr())
+	hs := &http.Server{
+		Handler: s.HTTP, ReadHeaderTimeout: httpHeaderTime, ReadTimeout: httpBodyTime, WriteTimeout: httpBodyTime, IdleTimeout: httpIdle,
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, principalKey{}, web.principal(c))
+		},
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateClosed || state == http.StateHijacked {
+				web.forget(c)
+			}
+		},
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = hs.Serve(web) })
+
+	grace := s.Grace
+	if grace == 0 {
+		grace = 5 * time.Second
+	}
+	stopped := context.AfterFunc(ctx, func() { l.Close() })
+	defer stopped()
+	var err error
+	for {
+		var c net.Conn
+		if c, err = l.Accept(); err != nil {
+			if ctx.Err() == nil && isTemporary(err) { // out of file descriptors, for one: a moment later there may be some
+				select {
+				case <-time.After(50 * time.Millisecond):
+				case <-ctx.Done():
+				}
+				continue
+			}
+			break
+		}
+		wg.Go(func() { s.welcome(ctx, c, web) })
+	}
+	l.Close()
+	// The order: no new connections (above); HTTP requests under way get their answer; native connections have said BYE
+	// and syslog connections have stored what they read, because both see ctx.
+	shut, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if hs.Shutdown(shut) != nil {
+		hs.Close()
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("accept on %s: %w", l.Addr(), err)
+}
+
+func isTemporary(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Temporary() //lint:ignore SA1019 the only way to tell EMFILE on accept from a closed listener
+}
+
+// welcome takes one connection as far as its door.
+func (s *Server) welcome(ctx context.Context, raw net.Conn, web *handover) {
+	_ = raw.SetDeadline(time.Now().Add(handshakeTime))
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Now()) })
+	first, conn, err := peek(raw, 1)
+	if err != nil || first[0] != recordHandshake {
+		stop()
+		s.reject(raw, labelPlain(first, err))
+		return
+	}
+	tc := tls.Server(conn, s.TLS)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		stop()
+		s.Log.Debug("tls handshake", "from", raw.RemoteAddr(), "error", err)
+		s.reject(raw, LabelHandshake)
+		return
+	}
+	who := s.Admit(tc.ConnectionState(), raw.RemoteAddr())
+	tongue := tc.ConnectionState().NegotiatedProtocol
+	conn = tc
+	if tongue == "" {
+		quiet := s.Quiet
+		if quiet == 0 {
+			quiet = 24 * time.Hour
+		}
+		_ = raw.SetDeadline(time.Now().Add(quiet))
+		tongue, conn, err = recognise(tc)
+		if err != nil {
+			stop()
+			s.reject(tc, LabelSilent)
+			return
+		}
+	}
+	// From here the door owns the deadlines. A ctx that ended in between has set one in the past: the door sees ctx too.
+	if !stop() {
+		s.reject(tc, "")
+		return
+	}
+	_ = raw.SetDeadline(time.Time{})
+	switch tongue {
+	case "hippad/1":
+		s.logEnd("hippad/1", who, s.Native(ctx, conn, who))
+	case tongueSyslog:
+		s.logEnd("syslog", who, s.Syslog(ctx, conn, who))
+	case "h2", "http/1.1":
+		if !web.give(conn, who) {
+			s.reject(tc, "")
+		}
+	default:
+		s.reject(tc, LabelUnknown)
+	}
+}
+
+func (s *Server) logEnd(door string, who hippad.Principal, err error) {
+	if err != nil {
+		s.Log.Info("connection ended", "door", door, "from", who, "error", err)
+	}
+}
+
+// reject closes a connection that belongs to no door, and counts it under label.
+func (s *Server) reject(c net.Conn, label Label) {
+	if label != "" {
+		s.count(label)
+	}
+	c.Close()
+}
