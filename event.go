@@ -72,7 +72,7 @@ type Source struct {
 // An Entity is data or an object that was touched (ParticipantObjectIdentification; entity).
 type Entity struct {
 	What        Reference // ParticipantObjectID; entity.what
-	IDType      Code      // ParticipantObjectIDTypeCode; no place in FHIR R4
+	IDType      Code      // ParticipantObjectIDTypeCode; entity.what.identifier.type
 	Name        string    // ParticipantObjectName; entity.name
 	Type        Code      // ParticipantObjectTypeCode: 1 person, 2 system object, 3 organization, 4 other; entity.type
 	Role        Code      // ParticipantObjectTypeCodeRole: 1 patient, 24 query ...; entity.role

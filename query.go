@@ -67,7 +67,7 @@ func NewTerm(f Field, value string) Term {
 // EntryTerms returns the searchable facts of an entry, given the event that its report means, each once. It is the only
 // place that decides what is found by what: the index is built from it and every candidate is checked against it.
 func EntryTerms(e Entry, ev Event) []Term {
-	t := make(termSet, 0, 24)
+	t := &termSet{list: make([]Term, 0, 24)}
 	t.add(FieldReporter, e.Reporter.String())
 	t.add(FieldDoor, e.Door.String())
 	t.add(FieldMark, e.Fault.String())
@@ -96,17 +96,35 @@ func EntryTerms(e Entry, ev Event) []Term {
 			t.reference(FieldPatient, n.What)
 		}
 	}
-	return t
+	return t.list
 }
 
-type termSet []Term
+// A termSet keeps each term once. Most events have a dozen, where looking through the list is fastest; a hostile one has
+// thousands, where it would take seconds.
+type termSet struct {
+	list []Term
+	seen map[Term]bool // of list, once it is long
+}
+
+const longTermSet = 64
 
 func (t *termSet) add(f Field, value string) {
 	if value == "" {
 		return
 	}
-	if n := (Term{f, value}); !slices.Contains(*t, n) {
-		*t = append(*t, n)
+	n := Term{f, value}
+	if t.seen == nil && len(t.list) == longTermSet {
+		t.seen = make(map[Term]bool, 2*longTermSet)
+		for _, x := range t.list {
+			t.seen[x] = true
+		}
+	}
+	if t.seen == nil && slices.Contains(t.list, n) || t.seen[n] {
+		return
+	}
+	t.list = append(t.list, n)
+	if t.seen != nil {
+		t.seen[n] = true
 	}
 }
 

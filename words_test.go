@@ -175,6 +175,18 @@ func TestPrincipal(t *testing.T) {
 	}
 }
 
+// An event with very many entities gives each term once, and in time that grows with their number.
+func TestManyTerms(t *testing.T) {
+	const n = 100_000
+	var ev hippad.Event
+	for i := range n {
+		ev.Entities = append(ev.Entities, hippad.Entity{What: hippad.Reference{Identifier: hippad.Identifier{Value: fmt.Sprint(i % (n / 2))}}})
+	}
+	if terms := hippad.EntryTerms(hippad.Entry{}, ev); len(terms) != n/2+2 { // and reporter and door
+		t.Errorf("%d terms", len(terms))
+	}
+}
+
 // FuzzTerms: what an event says of a patient is found by saying the same.
 func FuzzTerms(f *testing.F) {
 	for _, s := range []string{"4711^^^&1.2.3&ISO", "a|b|c", "x^^^&amp;", "  ", "^^^&&", "urn:oid:|", "1.2|3^^^&4.5&ISO"} {
