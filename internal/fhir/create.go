@@ -3,11 +3,9 @@ package fhir
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -86,12 +84,12 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, session hippad.Se
 	}
 	limit := h.maxBody()
 	if r.ContentLength > limit {
-		return nil, h.tooLarge(r, session, fmt.Sprintf("a request body of %d bytes", r.ContentLength))
+		return nil, h.tooLarge(session, r.ContentLength)
 	}
 	body, err := readAtMost(r.Body, limit)
 	switch {
 	case errors.Is(err, errTooLong):
-		return nil, h.tooLarge(r, session, "a request body")
+		return nil, h.tooLarge(session, limit+1)
 	case err != nil:
 		return nil, hippad.Errorf(hippad.Invalid, "the body ended early; nothing was kept")
 	}
@@ -100,7 +98,7 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request, session hippad.Se
 	case "gzip", "x-gzip":
 		inflated, err := inflate(body, limit)
 		if errors.Is(err, errTooLong) {
-			return nil, h.tooLarge(r, session, "an inflated request body")
+			return nil, h.tooLarge(session, limit+1)
 		}
 		if err != nil {
 			indexes, err := h.record(r.Context(), session, []hippad.Report{{Media: hippad.MediaUnknown, Body: body}})
@@ -138,28 +136,12 @@ func inflate(body []byte, limit int64) ([]byte, error) {
 	return readAtMost(z, limit)
 }
 
-// tooLarge records a security alert (DICOM PS3.15 A.5.3.11) that says what was refused, and returns the refusal.
-func (h *Handler) tooLarge(r *http.Request, session hippad.Session, what string) error {
-	text := fmt.Sprintf("%s was refused: it is over the limit of %d bytes", what, h.maxBody())
-	alert := hippad.Event{
-		Type:               hippad.Code{System: systemDCM, Code: "110113", Display: "Security Alert"},
-		Action:             "E",
-		Recorded:           time.Now().UTC(),
-		Outcome:            "8",
-		OutcomeDescription: text,
-		Source:             hippad.Source{Observer: hippad.Reference{Display: "hippad"}},
+// tooLarge tells of a request of at least size bytes, and returns the refusal.
+func (h *Handler) tooLarge(session hippad.Session, size int64) error {
+	if h.Refuse != nil {
+		h.Refuse(session, size, h.maxBody())
 	}
-	from := hippad.Agent{Requestor: true}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		from.Address, from.AddressType = host, "2"
-	}
-	alert.Agents = []hippad.Agent{from}
-	// The refusal stands whether or not the caller waits for it.
-	ctx := context.WithoutCancel(r.Context())
-	if _, err := h.record(ctx, session, []hippad.Report{Write(alert)}); err != nil && h.Log != nil {
-		h.Log.Error("a refused request could not be reported", "error", err)
-	}
-	return hippad.Errorf(hippad.TooLarge, "%s", text)
+	return hippad.Errorf(hippad.TooLarge, "the request was refused: it is over the limit of %d bytes", h.maxBody())
 }
 
 // identified returns a resource with the id and the meta elements that this door owns: id, meta.versionId and

@@ -33,6 +33,10 @@ type Handler struct {
 	MaxBody int64                                       // bytes of a request body, before and after decompression; 0: 16 MiB
 	Busy    time.Duration                               // how long a request waits for room in the log before 503; 0: 5 s
 	Log     *slog.Logger                                // nil: nothing is logged
+
+	// Refuse is called for each request that is refused for its size, so that the refusal itself can be recorded. size,
+	// which may be a lower bound, and limit are bytes. It may be nil.
+	Refuse func(session hippad.Session, size, limit int64)
 }
 
 // ServeHTTP answers everything below /fhir. Every answer forbids caches: it may hold patient data.
