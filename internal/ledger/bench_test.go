@@ -1,0 +1,142 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"hippad"
+	"hippad/internal/ledger"
+	"hippad/internal/localstore"
+)
+
+// report is a DICOM audit message of about 2 KB, as a PACS sends it: what repeats, repeats, and the rest is random.
+func report(r *rand.Rand) string {
+	var b strings.Builder
+	uid := func() string {
+		return fmt.Sprintf("1.2.840.113619.2.%d.%d.%d.%d", r.IntN(400), r.IntN(1e6), r.IntN(1e9), r.IntN(1e9))
+	}
+	patient, user, node := r.IntN(10000), r.IntN(2000), r.IntN(50)
+	fmt.Fprintf(&b, `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<AuditMessage xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+  <EventIdentification EventActionCode="%c" EventDateTime="2026-11-%02dT%02d:%02d:%02d.%03d+01:00" EventOutcomeIndicator="0">
+    <EventID csd-code="110103" codeSystemName="DCM" originalText="DICOM Instances Accessed" />
+    <EventTypeCode csd-code="ITI-43" codeSystemName="IHE Transactions" originalText="Retrieve Document Set" />
+  </EventIdentification>
+`, "CRUDE"[r.IntN(5)], 1+r.IntN(28), r.IntN(24), r.IntN(60), r.IntN(60), r.IntN(1000))
+	for i, role := range []string{"110153", "110152"} {
+		fmt.Fprintf(&b, `  <ActiveParticipant UserID="user%04d@node%02d.hospital.example" AlternativeUserID="%d" UserName="Person %04d" UserIsRequestor="%t" NetworkAccessPointID="10.%d.%d.%d" NetworkAccessPointTypeCode="2">
+    <RoleIDCode csd-code="%s" codeSystemName="DCM" originalText="Role ID" />
+  </ActiveParticipant>
+`, user, node, r.IntN(32768), user, i == 0, node, r.IntN(256), r.IntN(256), role)
+	}
+	fmt.Fprintf(&b, `  <AuditSourceIdentification AuditEnterpriseSiteID="site-%d" AuditSourceID="pacs-%02d">
+    <AuditSourceTypeCode csd-code="4" codeSystemName="DCM" originalText="Application Server Process" />
+  </AuditSourceIdentification>
+  <ParticipantObjectIdentification ParticipantObjectID="%06d^^^&amp;1.3.6.1.4.1.21367.13.20.1000&amp;ISO" ParticipantObjectTypeCode="1" ParticipantObjectTypeCodeRole="1">
+    <ParticipantObjectIDTypeCode csd-code="2" codeSystemName="RFC-3881" originalText="Patient Number" />
+    <ParticipantObjectName>NAME^%d</ParticipantObjectName>
+  </ParticipantObjectIdentification>
+  <ParticipantObjectIdentification ParticipantObjectID="%s" ParticipantObjectTypeCode="2" ParticipantObjectTypeCodeRole="3">
+    <ParticipantObjectIDTypeCode csd-code="110180" codeSystemName="DCM" originalText="Study Instance UID" />
+    <ParticipantObjectDetail type="StudyDate" value="MjAyNi0xMS0yMg==" />
+    <ParticipantObjectDescription>
+      <Accession Number="A%d" /><SOPClass UID="1.2.840.10008.5.1.4.1.1.2" NumberOfInstances="%d" />
+    </ParticipantObjectDescription>
+  </ParticipantObjectIdentification>
+</AuditMessage>
+`, node%4, node, patient, patient, uid(), r.IntN(1e8), r.IntN(900))
+	return b.String()
+}
+
+// benchIndex gives 12 terms: one unique, the others from sets of the sizes that real fields have.
+func benchIndex(e hippad.Entry) ledger.Indexed {
+	h := term(string(e.Body[len(e.Body)-600:]))
+	x := ledger.Indexed{Terms: make([]uint64, 0, 12)}
+	for i, size := range []uint64{1 << 62, 10000, 10000, 2000, 2000, 50, 50, 5, 5, 3, 2, 1} {
+		h = h*0x9e3779b97f4a7c15 + 1
+		x.Terms = append(x.Terms, term(fmt.Sprint(i))^((h>>20)%size)*0x9e3779b97f4a7c15)
+	}
+	return x
+}
+
+func benchWorld(b *testing.B) (*localstore.Store, *ledger.Ledger, [][]hippad.Entry) {
+	store, err := localstore.Open(b.TempDir(), localstore.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { store.Close() })
+	o := options()
+	o.Index = benchIndex
+	l := open(b, store, o)
+	r := rand.New(rand.NewPCG(1, 2))
+	reports := make([][]hippad.Entry, 20000)
+	for i := range reports {
+		reports[i] = entries(report(r))
+	}
+	return store, l, reports
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, size := range []int{1, 64} {
+		b.Run(fmt.Sprintf("frame=%d", size), func(b *testing.B) {
+			store, l, reports := benchWorld(b)
+			frames := make([][]hippad.Entry, len(reports)/size)
+			for i := range frames {
+				for j := range size {
+					frames[i] = append(frames[i], reports[i*size+j]...)
+				}
+			}
+			b.SetBytes(int64(len(reports[0][0].Body)))
+			b.ResetTimer()
+			// Eight connections, each with 32 frames under way: what the native protocol's window allows.
+			var wg sync.WaitGroup
+			const connections = 8
+			for c := range connections {
+				wg.Go(func() {
+					var window []hippad.Wait
+					wait := func() {
+						if _, err := window[0](context.Background()); err != nil {
+							b.Error(err)
+						}
+						window = window[1:]
+					}
+					for i := c; i*size < b.N; i += connections {
+						w, err := l.Append(context.Background(), ledger.Stream{}, frames[i%len(frames)])
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						if window = append(window, w); len(window) == 32 {
+							wait()
+						}
+					}
+					for len(window) > 0 {
+						wait()
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			s := l.Stats()
+			b.ReportMetric(float64(s.Entries)/b.Elapsed().Seconds(), "entries/s")
+			b.ReportMetric(float64(s.Entries)/float64(s.Commits), "entries/commit")
+			b.ReportMetric(float64(s.Bytes)/float64(s.Entries), "body-B/entry")
+			b.ReportMetric(float64(s.Stored)/float64(s.Entries), "block-B/entry")
+			if err := l.Close(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+			if s.Entries > 200000 {
+				if err := store.Compact(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(store.Size())/float64(s.Entries), "disk-B/entry")
+			}
+			runtime.KeepAlive(store)
+		})
+	}
+}
