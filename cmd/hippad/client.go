@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hippad"
+	"hippad/internal/identity"
+	"hippad/wire"
+)
+
+// dialTime bounds the way to the server and the handshake.
+const dialTime = 10 * time.Second
+
+// A connection says which server a command talks to, and as whom.
+type connection struct {
+	data, server, ca, cert string
+}
+
+func (c *connection) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&c.data, "data", defaultData, "data `DIRECTORY` of a server on this machine")
+	f.StringVar(&c.server, "server", "", "`HOST:PORT` of a server elsewhere (default: the one of --data)")
+	f.StringVar(&c.ca, "ca", "", "PEM `FILE` with the authority that the server's certificate must come from (default: that of --data; with --server, the system's)")
+	f.StringVar(&c.cert, "cert", "", "PEM `FILE` with a client certificate and its key (default: none to report, the operator's to ask)")
+}
+
+// asReporter connects to report; without --cert the server knows only the address.
+func (c *connection) asReporter(ctx context.Context, stream hippad.StreamID) (*wire.Client, error) {
+	ca := c.ca
+	if ca == "" && c.server == "" {
+		ca = filepath.Join(c.data, "ca.pem")
+	}
+	config, err := identity.ReporterTLS(ca, c.cert)
+	if err != nil {
+		return nil, err
+	}
+	return c.dial(ctx, config, stream)
+}
+
+// asOperator connects to ask.
+func (c *connection) asOperator(ctx context.Context) (*wire.Client, error) {
+	config, err := c.operatorTLS()
+	if err != nil {
+		return nil, err
+	}
+	return c.dial(ctx, config, hippad.StreamID{})
+}
+
+func (c *connection) operatorTLS() (*tls.Config, error) {
+	if c.server == "" && c.ca == "" && c.cert == "" {
+		return identity.OperatorTLS(c.data)
+	}
+	return identity.ReporterTLS(c.ca, c.cert)
+}
+
+// address returns where the server is.
+func (c *connection) address() (string, error) {
+	if c.server != "" {
+		return c.server, nil
+	}
+	text, err := os.ReadFile(filepath.Join(c.data, addressFile))
+	if err != nil {
+		return "", hippad.Errorf(hippad.Unavailable, "%s does not say where its server listens", c.data).
+			WithHint("start one with hippad serve --data %s, or give --server HOST:PORT and --ca FILE", c.data)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func (c *connection) dial(ctx context.Context, config *tls.Config, stream hippad.StreamID) (*wire.Client, error) {
+	address, err := c.address()
+	if err != nil {
+		return nil, err
+	}
+	dialing, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	client, err := wire.Dial(dialing, address, config, wire.ClientOptions{Stream: stream})
+	if err != nil {
+		return nil, hippad.Errorf(hippad.Unavailable, "no hippad server answers at %s: %w", address, err)
+	}
+	return client, nil
+}

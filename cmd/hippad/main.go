@@ -1,0 +1,104 @@
+// Command hippad is the daemon of port 2988 and every command around it.
+//
+// It owns flags, wiring, screens and exit codes, and knows all the rooms; none of them knows it. One file is one
+// subcommand. The rules of its interface: results go to stdout, talk goes to stderr in lower case, prefixed with
+// "hippad:", with a hint where one helps; every query has --json; nothing is coloured and no bar is drawn unless stderr
+// is a terminal; the exit code is 0 for yes or done, 1 for no or failed, 2 for a wrong call.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"hippad"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// errNo is the error of a command whose answer is no and which has said so already.
+var errNo = errors.New("no")
+
+// usageError marks a wrong call: exit code 2.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// run is the whole program, with its exit code; the tests call it too.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	command, err := root.ExecuteContextC(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNo):
+		return 1
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "hippad: %v\nhippad: see %s --help\n", err, command.CommandPath())
+		return 2
+	}
+	fmt.Fprintf(stderr, "hippad: %v\n", err)
+	var kinded *hippad.Error
+	if errors.As(err, &kinded) && kinded.Hint != "" {
+		fmt.Fprintf(stderr, "hippad: %s\n", kinded.Hint)
+	}
+	return 1
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "hippad",
+		Short: "keep and prove what happened to patient data: the daemon of port 2988",
+		Long: `hippad takes reports of what happened to patient data on port 2988 (ATNA syslog, FHIR AuditEvent, hippad/1), keeps
+them in a log that nobody can quietly change, and proves it.
+
+Start with:  hippad demo`,
+		SilenceUsage: true, SilenceErrors: true,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(c, args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newServe(), newReport(), newSearch(), newReceipt(), newVerify(), newAudit(), newBench(), newDemo(), newVersion())
+	return root
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	if near := c.SuggestionsFor(name); len(near) > 0 {
+		return usagef("there is no command %q: did you mean %s?", name, near[0])
+	}
+	return usagef("there is no command %q", name)
+}
+
+// exactArgs is cobra's, with our exit code and the names of what is missing.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usagef("%s is missing", names[len(args)])
+		case len(args) > len(names):
+			return usagef("%q is one argument too many", args[len(names)])
+		}
+		return nil
+	}
+}
