@@ -47,7 +47,10 @@ The exit code is 0 if the log is sound, else 1.`,
 				if err != nil {
 					return err
 				}
-				_ = checkpoint
+				if _, err := receipt.OpenCheckpoint(checkpoint, options.Verifier); err != nil {
+					return fmt.Errorf("%s is no receipt or checkpoint of this log: %w", name, err)
+				}
+				options.Known = append(options.Known, checkpoint)
 			}
 			bar := newProgress(cmd.ErrOrStderr(), "auditing")
 			err = ledger.Audit(cmd.Context(), store, options, bar.set)

@@ -78,6 +78,7 @@ Start with:  hippad demo`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newServe(), newReport(), newSearch(), newReceipt(), newVerify(), newAudit(), newBench(), newDemo(), newVersion())
 	return root

@@ -64,7 +64,7 @@ func TestSamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &sampleRun{t: t, p: p, root: root, udp: udp, native: operator(t, p), config: config, watch: newWatcher(t, p),
-		web: &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}, Timeout: time.Minute}}
+		web: &http.Client{Transport: &http.Transport{TLSClientConfig: config.Clone(), ForceAttemptHTTP2: true}, Timeout: time.Minute}}
 	defer r.web.CloseIdleConnections()
 
 	files := 0

@@ -437,7 +437,8 @@ func sendThroughRsyslog(t *testing.T, p *process, in net.Conn, name string) {
 		}
 	}
 	for _, patient := range order {
-		frame := fmt.Sprintf("<85>1 %s ward.example ward 7 IHE+RFC-3881 - %s", time.Now().UTC().Format(time.RFC3339Nano), messages[patient])
+		// At most six digits of a second, as RFC 5424 section 6.2.3 has it: rsyslog makes garbage of more.
+		frame := fmt.Sprintf("<85>1 %s ward.example ward 7 IHE+RFC-3881 - %s", time.Now().UTC().Format("2006-01-02T15:04:05.000000Z07:00"), messages[patient])
 		if _, err := fmt.Fprintf(in, "%d %s", len(frame), frame); err != nil {
 			t.Fatal(err)
 		}

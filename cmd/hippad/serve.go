@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,7 +32,10 @@ const (
 	defaultData = "hippad-data"
 	// addressFile holds where the server of a data directory listens, for the commands on the same machine.
 	addressFile = "address"
-	maxMessage  = 16 << 20
+	// seenFile holds the newest checkpoint that the server had signed when it last started or stopped. It lies outside the
+	// store, so that a store that is put back from an old copy is noticed before it signs a fork.
+	seenFile   = "seen.checkpoint"
+	maxMessage = 16 << 20
 )
 
 // serveConfig is everything that can be set about a server.
@@ -104,9 +107,10 @@ func openServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server
 		return nil, usagef("--max-message %d: want 2048 (RFC 5425 section 4.3.1) to %d", c.MaxMessage, maxMessage)
 	}
 	s = &server{config: c, log: log}
+	opened := s // a return of an error has taken s away when the deferred function runs
 	defer func() {
 		if err != nil {
-			s.close()
+			opened.close()
 		}
 	}()
 	for _, a := range c.Listen {
@@ -138,12 +142,26 @@ func openServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server
 	if err != nil {
 		return nil, err
 	}
-	options := ledgerOptions(s.keys, log)
-	if s.ledger, err = ledger.Open(ctx, s.store, options); err != nil {
+	if s.ledger, err = s.openLedger(ctx); err != nil {
 		return nil, err
 	}
 	s.wire(authority)
 	return s, s.publish()
+}
+
+func (s *server) openLedger(ctx context.Context) (*ledger.Ledger, error) {
+	options := ledgerOptions(s.keys, s.log)
+	seen := filepath.Join(s.config.Data, seenFile)
+	if text, err := os.ReadFile(seen); err == nil {
+		options.Known = [][]byte{text}
+	}
+	l, err := ledger.Open(ctx, s.store, options)
+	var old *ledger.AuditError
+	if errors.As(err, &old) {
+		return nil, hippad.Errorf(hippad.Conflict, "the store does not continue what this server has signed: %w", err).
+			WithHint("put the newest store back; if it is lost for good, delete %s to go on without it: receipts given since then will not hold", seen)
+	}
+	return l, err
 }
 
 // ledgerOptions is what a log is opened with, by the server and by audit.
@@ -200,11 +218,16 @@ func (s *server) refused(from hippad.Session, size, limit int64) {
 // publish leaves in the data directory what others need: where the server listens, and the key that its receipts verify under.
 func (s *server) publish() error {
 	for name, text := range map[string]string{addressFile: s.address(), "log.vkey": s.keys.VerifierKey} {
-		if err := seal.WriteFile(filepath.Join(s.config.Data, name), []byte(text+"\n"), fs.FileMode(0o644)); err != nil {
+		if err := seal.WriteFile(filepath.Join(s.config.Data, name), []byte(text+"\n"), 0o644); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.keepSeen()
+}
+
+// keepSeen writes the newest checkpoint outside the store. When it is out of date the log is only watched less well.
+func (s *server) keepSeen() error {
+	return seal.WriteFile(filepath.Join(s.config.Data, seenFile), s.ledger.Checkpoint(), 0o644)
 }
 
 // address returns where a client on this machine reaches the server.
@@ -248,7 +271,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	wg.Wait()
 	err := context.Cause(ctx)
-	if err == context.Canceled {
+	if errors.Is(err, context.Canceled) { // also the cause that signal.NotifyContext gives
 		err = nil
 	}
 	if e := s.close(); err == nil {
@@ -267,7 +290,7 @@ func (s *server) close() (err error) {
 	if s.ledger != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		err = s.ledger.Close(ctx)
+		err = errors.Join(s.ledger.Close(ctx), s.keepSeen())
 	}
 	if s.store != nil {
 		if e := s.store.Close(); err == nil {

@@ -38,7 +38,7 @@ func (e *AuditError) Unwrap() error { return e.Err }
 
 // Audit reads the whole store again and trusts nothing but the log's key, the salts and Index. Of every entry it checks
 // that block, body, leaf and stored hash belong together and that time does not go back; of the tree, that every stored hash and
-// every checkpoint that was ever signed follows from the leaves; of every run of the index, that it holds the terms of its
+// every checkpoint that was ever signed, or is known from elsewhere, follows from the leaves; of every run of the index, that it holds the terms of its
 // entries and nothing else; and that no stream and no block lies beyond the end. A run that is missing, or was built
 // with another version of the terms, is no fault: Open builds it again.
 //
@@ -127,6 +127,9 @@ func (a *auditor) audit() error {
 	}
 	if a.good != a.size {
 		return wrong(a.good, nil, "the entries from here on are under no checkpoint")
+	}
+	if err := checkKnown(a.ctx, a.store, a.o, a.edge.tree()); err != nil {
+		return err
 	}
 	return a.beyond()
 }

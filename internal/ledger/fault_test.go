@@ -185,7 +185,7 @@ func TestAStoreThatWentBackIsNotSignedOn(t *testing.T) {
 			}
 			// After a restart only a checkpoint known from elsewhere shows it.
 			o := small()
-			o.Seen = l.Checkpoint()
+			o.Known = [][]byte{l.Checkpoint()}
 			if _, err := ledger.Open(t.Context(), store, o); err == nil {
 				t.Error("a store that is no continuation of a known checkpoint was opened")
 			}
@@ -200,7 +200,7 @@ func TestOpenRefusesWhatIsNotUnderItsCheckpoint(t *testing.T) {
 	l.Close(t.Context())
 	good := store.State()
 	o := small()
-	o.Seen = good.Checkpoints[3]
+	o.Known = [][]byte{good.Checkpoints[3]}
 	open(t, storetest.NewMemory(&good), o)
 	for name, tamper := range map[string]func(*storetest.State){
 		"hash":       func(s *storetest.State) { s.Hashes[0][1] = s.Hashes[0][2] },

@@ -48,9 +48,9 @@ type Options struct {
 	// TermsVersion is the version of Index. When it differs from that of the stored runs, Open builds them again.
 	TermsVersion int
 
-	// Seen is a checkpoint of this log that is known from elsewhere, a witness for example; may be nil. Open refuses a
-	// store that is not a continuation of it: an old copy that was put back.
-	Seen []byte
+	// Known are checkpoints of this log that are known from elsewhere: from receipts, or from a witness. A store that is not a
+	// continuation of each of them, an old copy that was put back for one, is refused by Open and wrong to Audit.
+	Known [][]byte
 
 	Log *slog.Logger // nil: discarded
 

@@ -37,7 +37,7 @@ func (l *Ledger) recover(ctx context.Context) error {
 	if got := l.edge.tree(); got != tree {
 		return fmt.Errorf("the stored hashes do not lead to the checkpoint of size %d", tree.N)
 	}
-	if err := l.checkSeen(ctx, tree); err != nil {
+	if err := checkKnown(ctx, l.store, l.o, tree); err != nil {
 		return err
 	}
 	if tree.N > 0 {
@@ -58,24 +58,24 @@ func (l *Ledger) recover(ctx context.Context) error {
 	return nil
 }
 
-// checkSeen refuses a store that is not a continuation of the checkpoint in Options.Seen.
-func (l *Ledger) checkSeen(ctx context.Context, tree tlog.Tree) error {
-	if l.o.Seen == nil {
-		return nil
-	}
-	seen, err := receipt.OpenCheckpoint(l.o.Seen, l.o.Verifier)
-	if err != nil {
-		return fmt.Errorf("checkpoint known from elsewhere: %w", err)
-	}
-	if seen.N > tree.N {
-		return fmt.Errorf("this is an old copy: it has %d entries, %d were signed", tree.N, seen.N)
-	}
-	root, err := tlog.TreeHash(seen.N, newTiles(ctx, l.store, tree.N))
-	if err != nil {
-		return err
-	}
-	if root != seen.Hash {
-		return fmt.Errorf("this is another log: its first %d entries are not those that were signed", seen.N)
+// checkKnown tells whether tree, the store's own, is a continuation of every checkpoint in Options.Known. When it is not, the
+// error is an AuditError.
+func checkKnown(ctx context.Context, store Store, o Options, tree tlog.Tree) error {
+	for _, text := range o.Known {
+		known, err := receipt.OpenCheckpoint(text, o.Verifier)
+		if err != nil {
+			return fmt.Errorf("checkpoint known from elsewhere: %w", err)
+		}
+		if known.N > tree.N {
+			return wrong(tree.N, nil, "the log ends before it, but a checkpoint of %d entries is known: this is an old copy", known.N)
+		}
+		root, err := tlog.TreeHash(known.N, newTiles(ctx, store, tree.N))
+		if err != nil {
+			return fmt.Errorf("read tree of size %d: %w", known.N, err)
+		}
+		if root != known.Hash {
+			return wrong(-1, nil, "another log: its first %d entries are not those of a checkpoint that is known", known.N)
+		}
 	}
 	return nil
 }
