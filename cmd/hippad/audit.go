@@ -85,7 +85,7 @@ func openForAudit(data string) (ledger.Options, *localstore.Store, error) {
 	if err != nil {
 		return ledger.Options{}, nil, err
 	}
-	return ledgerOptions(k, slog.New(slog.DiscardHandler)), store, nil
+	return ledgerOptions(k, nil, slog.New(slog.DiscardHandler)), store, nil
 }
 
 // readCheckpoint reads a file that is a checkpoint or a receipt, which ends in one.

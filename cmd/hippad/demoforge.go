@@ -54,7 +54,7 @@ func entriesOf(ctx context.Context, data string, from, to int64) (entries []hipp
 			err = e
 		}
 	}()
-	l, err := ledger.Open(ctx, store, ledgerOptions(keys, slog.New(slog.DiscardHandler)))
+	l, err := ledger.Open(ctx, store, ledgerOptions(keys, nil, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,22 @@ func (s *server) metrics() http.Handler {
 		value(counter, "rejected_connections_total", "Connections that belonged to no door.", prometheus.Labels{"label": string(l)},
 			func() float64 { return float64(s.front.Rejected(l)) })
 	}
+	registry.MustRegister(unreadableCollector{s})
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+// unreadableCollector gives the count of each reporter, whose names are not known beforehand.
+type unreadableCollector struct{ s *server }
+
+// Describe implements prometheus.Collector: nothing said beforehand makes it an unchecked one.
+func (unreadableCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c unreadableCollector) Collect(out chan<- prometheus.Metric) {
+	desc := prometheus.NewDesc("hippad_unreadable_total", "Reports that no reader understands, by reporter.", []string{"reporter"}, nil)
+	for reporter, n := range c.s.unreadable.Counts() {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), reporter)
+	}
 }
 
 // ready answers /readyz: whether reports are taken now.

@@ -47,6 +47,8 @@ type serveConfig struct {
 	Origin     string   // name of a new log; empty: made from the host name
 	MaxMessage int      // bytes of one syslog message
 	Verbose    bool     // also log what is only of interest when something does not work
+
+	Progress func(done, total int64) // told how far the reading of the log at the start has come; may be nil
 }
 
 func newServe() *cobra.Command {
@@ -68,7 +70,10 @@ of the keys folder in a safe place: without log.key the log cannot go on, withou
 				level = slog.LevelDebug
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			bar := newProgress(cmd.ErrOrStderr(), "reading the log")
+			c.Progress = bar.set
 			s, err := openServer(cmd.Context(), c, log)
+			bar.end()
 			if err != nil {
 				return err
 			}
@@ -99,6 +104,8 @@ type server struct {
 	listeners []net.Listener
 	udp       net.PacketConn
 	repo      *repository.Repository
+
+	unreadable repository.Unreadable
 }
 
 // openServer opens everything that can fail, in the order in which failures are cheapest.
@@ -150,7 +157,8 @@ func openServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server
 }
 
 func (s *server) openLedger(ctx context.Context) (*ledger.Ledger, error) {
-	options := ledgerOptions(s.keys, s.log)
+	options := ledgerOptions(s.keys, &s.unreadable, s.log)
+	options.Progress = s.config.Progress
 	seen := filepath.Join(s.config.Data, seenFile)
 	if text, err := os.ReadFile(seen); err == nil {
 		options.Known = [][]byte{text}
@@ -165,10 +173,10 @@ func (s *server) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 }
 
 // ledgerOptions is what a log is opened with, by the server and by audit.
-func ledgerOptions(keys *seal.Keys, log *slog.Logger) ledger.Options {
+func ledgerOptions(keys *seal.Keys, unreadable *repository.Unreadable, log *slog.Logger) ledger.Options {
 	return ledger.Options{
 		Signer: keys.Signer, Verifier: keys.Verifier, Salt: keys.Salt,
-		Index: repository.Indexer(read, keys.Term), TermsVersion: hippad.TermsVersion, Log: log,
+		Index: repository.Indexer(read, keys.Term, unreadable), TermsVersion: hippad.TermsVersion, Log: log,
 	}
 }
 

@@ -28,9 +28,13 @@ type Repository struct {
 }
 
 // Indexer returns what the ledger's index is built from: the keyed terms and the time of what an entry's report means.
-func Indexer(read hippad.Reader, term func(hippad.Term) uint64) func(hippad.Entry) ledger.Indexed {
+// unreadable counts the reports that nobody could read; it may be nil.
+func Indexer(read hippad.Reader, term func(hippad.Term) uint64, unreadable *Unreadable) func(hippad.Entry) ledger.Indexed {
 	return func(e hippad.Entry) ledger.Indexed {
 		ev := read(e.Report)
+		if ev.Unreadable != "" {
+			unreadable.count(e.Reporter)
+		}
 		terms := hippad.EntryTerms(e, ev)
 		out := ledger.Indexed{When: ev.Recorded, Terms: make([]uint64, len(terms))}
 		for i, t := range terms {

@@ -64,8 +64,9 @@ var (
 
 type world struct {
 	*repository.Repository
-	store *storetest.Memory
-	keys  *seal.Keys
+	store      *storetest.Memory
+	keys       *seal.Keys
+	unreadable *repository.Unreadable
 }
 
 func open(t testing.TB, dir string, runLength int) *world {
@@ -74,15 +75,15 @@ func open(t testing.TB, dir string, runLength int) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := storetest.NewMemory(nil)
+	store, unreadable := storetest.NewMemory(nil), &repository.Unreadable{}
 	l, err := ledger.Open(t.Context(), store, ledger.Options{
 		Signer: keys.Signer, Verifier: keys.Verifier, Salt: keys.Salt, RunLength: runLength,
-		Index: repository.Indexer(read, keys.Term), TermsVersion: hippad.TermsVersion,
+		Index: repository.Indexer(read, keys.Term, unreadable), TermsVersion: hippad.TermsVersion,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{keys: keys, store: store, Repository: &repository.Repository{
+	return &world{keys: keys, store: store, unreadable: unreadable, Repository: &repository.Repository{
 		Ledger: l, Read: read, Write: write, Term: keys.Term, Now: time.Now, Self: hippad.Principal{Kind: hippad.KindSelf, ID: "log.example"},
 	}}
 }
@@ -301,6 +302,21 @@ func TestRefused(t *testing.T) {
 	}
 	if found, err := search(w.As(operator, hippad.DoorNative), hippad.Query{Terms: [][]hippad.Term{{hippad.NewTerm(hippad.FieldType, "110113")}}}); err != nil || len(found) != 1 {
 		t.Errorf("%v, %v", found, err)
+	}
+}
+
+func TestUnreadableIsCountedPerReporter(t *testing.T) {
+	w := open(t, t.TempDir(), 0)
+	defer w.close(t)
+	garbage := hippad.Report{Media: "application/json", Body: []byte("no fact")}
+	record(t, w.As(reporter, hippad.DoorNative), hippad.Frame{Reports: []hippad.Report{garbage, reports(fact{Patient: "1"})[0], garbage}})
+	for i := range 1100 {
+		p := hippad.Principal{Kind: hippad.KindAddress, ID: fmt.Sprint(i)}
+		record(t, w.As(p, hippad.DoorNative), hippad.Frame{Reports: []hippad.Report{garbage}})
+	}
+	counts := w.unreadable.Counts()
+	if counts[reporter.String()] != 2 || counts["address:0"] != 1 || counts[repository.OtherReporters] != 101 || len(counts) != 1001 {
+		t.Errorf("%d reporters; %d, %d, other %d", len(counts), counts[reporter.String()], counts["address:0"], counts[repository.OtherReporters])
 	}
 }
 
