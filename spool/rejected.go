@@ -24,7 +24,8 @@ type Rejection struct {
 }
 
 // withhold sets the report under number aside and puts a notice in its place, in one synced write: had the log got the
-// notice and a crash brought the report back, its repetition would be taken for acknowledged. Only the holder of sending calls it.
+// notice and a crash brought the report back, its repetition would be taken for acknowledged. Only the holder of
+// sending calls it.
 func (s *Spool) withhold(number uint64, it item, why error) error {
 	reason, _ := hippad.Public(why)
 	kind := hippad.KindOf(why)

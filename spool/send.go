@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -31,7 +32,7 @@ func (l Limits) withDefaults() Limits {
 	for _, x := range []struct {
 		v         *int
 		otherwise int
-	}{{&l.Report, 1 << 30}, {&l.Frame, 2 << 30}, {&l.Reports, 1024}, {&l.Window, 32}} {
+	}{{&l.Report, math.MaxInt32}, {&l.Frame, math.MaxInt32}, {&l.Reports, 1024}, {&l.Window, 32}} {
 		if *x.v <= 0 {
 			*x.v = x.otherwise
 		}
@@ -51,14 +52,15 @@ type shipment struct {
 
 func (f shipment) last() uint64 { return f.first + uint64(len(f.items)) - 1 }
 
-// Send hands everything that is pending to session, in order, and forgets what is acknowledged. It returns nil when nothing is
-// pending, reports included that were added meanwhile. For each acknowledged report it calls acked, which may be nil, with
-// the number that Add gave and the index in the log, in order; after a crash it may be called again for the same number. Reports
-// that the session rejects for good are set aside, see Rejected, and acked is not called for them. acked must not call Close.
+// Send hands everything that is pending to session, in order, and forgets what is acknowledged. It returns nil when
+// nothing is pending, reports included that were added meanwhile. For each acknowledged report it calls acked, which
+// may be nil, with the number that Add gave and the index in the log, in order; after a crash it may be called again
+// for the same number. Reports that the session rejects for good are set aside, see Rejected, and acked is not called
+// for them. acked must not call Close.
 //
-// On any other error, call it again with a new session of the same Stream: what is unsure is repeated, nothing is lost and nothing doubled.
-// Kind Conflict from the session means that the log has forgotten what it acknowledged: see Renumber. Only one Send may be
-// at work at a time.
+// On any other error, call it again with a new session of the same Stream: what is unsure is repeated, nothing is lost
+// and nothing doubled. Kind Conflict from the session means that the log has forgotten what it acknowledged: see
+// Renumber. Only one Send may be at work at a time.
 func (s *Spool) Send(ctx context.Context, session hippad.Session, limits Limits, acked func(number uint64, index int64)) (err error) {
 	release, err := s.use()
 	if err != nil {

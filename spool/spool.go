@@ -1,23 +1,23 @@
-// Package spool keeps reports in one directory until the log has them: what a reporter adds survives a crash, a power cut
-// and a server that is away, and each report gets into the log once, in order.
+// Package spool keeps reports in one directory until the log has them: what a reporter adds survives a crash, a power
+// cut and a server that is away, and each report gets into the log once, in order.
 //
-// It owns the directory, the id of the reporter's stream and the numbers in it. It does not own connections (the caller hands
-// Send a hippad.Session), nor limits (the caller says what the session takes).
+// It owns the directory, the id of the reporter's stream and the numbers in it. It does not own connections (the caller
+// hands Send a hippad.Session), nor limits (the caller says what the session takes).
 //
-// Why nothing is lost or doubled: a report gets its number in the same synced write that stores it, Send shows the session
-// nothing that is not on the disk, and once shown, a number is bound to its report for ever. The log remembers the last
-// number that it committed, in the same commit. So whatever dies between commit and acknowledgement, Send only has to repeat
-// from the first report that it does not know to be acknowledged: what the log has is not stored again, and what it has not
-// follows without a gap.
+// Why nothing is lost or doubled: a report gets its number in the same synced write that stores it, Send shows the
+// session nothing that is not on the disk, and once shown, a number is bound to its report for ever. The log remembers
+// the last number that it committed, in the same commit. So whatever dies between commit and acknowledgement, Send only
+// has to repeat from the first report that it does not know to be acknowledged: what the log has is not stored again,
+// and what it has not follows without a gap.
 //
-// A report that the log rejects for good (kinds Invalid and TooLarge) would stop all that come after it, and its number can
-// neither be left out, which would be a gap, nor be given to the next report, because copies of later frames may still
-// be on their way in an old connection. So, in one synced write, the report is set aside (see Rejected) and its number is
-// bound to a small notice that says what was withheld, and that is what the log gets: the hole shows. docs/protocol.md section 5 says the same to
-// other implementers.
+// A report that the log rejects for good (kinds Invalid and TooLarge) would stop all that come after it, and its number
+// can neither be left out, which would be a gap, nor be given to the next report, because copies of later frames may
+// still be on their way in an old connection. So, in one synced write, the report is set aside (see Rejected) and its
+// number is bound to a small notice that says what was withheld, and that is what the log gets: the hole shows.
+// docs/protocol.md section 5 says the same to other implementers.
 //
-// The invariant: at every moment, and after every crash, the queue on the disk holds exactly the numbers from the last known to
-// be acknowledged plus one to the last added, without a gap.
+// The invariant: at every moment, and after every crash, the queue on the disk holds exactly the numbers from the last
+// known to be acknowledged plus one to the last added, without a gap.
 package spool
 
 import (
@@ -83,8 +83,8 @@ const (
 	keyRejected = 'r' // u64 number -> rejection
 )
 
-// Open opens the spool in dir and creates it if there is none. It is kind Conflict if another process has it open, if a newer program
-// has written it, or if the directory holds something else.
+// Open opens the spool in dir and creates it if there is none. It is kind Conflict if another process has it open, if a
+// newer program has written it, or if the directory holds something else.
 func Open(dir string) (*Spool, error) { return open(dir, vfs.Default) }
 
 func open(dir string, disk vfs.FS) (_ *Spool, err error) {
@@ -223,8 +223,9 @@ func (s *Spool) Stream() hippad.StreamID {
 	return s.stream
 }
 
-// Add puts reports at the end of the queue, all or none. They are on the disk when it returns; the first has number first
-// and the others follow. When it fails with kind Unavailable because the disk failed, they may be there or not after the next Open: ask Contains.
+// Add puts reports at the end of the queue, all or none. They are on the disk when it returns; the first has number
+// first and the others follow. When it fails with kind Unavailable because the disk failed, they may be there or not
+// after the next Open: ask Contains.
 func (s *Spool) Add(reports ...hippad.Report) (first uint64, err error) {
 	var size int64
 	for i, r := range reports {
@@ -294,9 +295,9 @@ func (s *Spool) Contains(r hippad.Report) bool {
 	return it.First()
 }
 
-// Renumber gives what is pending a new stream, whose numbers begin with 1. It is for one case only: the log says kind Conflict
-// because it no longer knows what it had acknowledged (it was restored from an old copy). Reports whose outcome was unknown
-// may then be stored twice. Connections must be opened again, for the new Stream.
+// Renumber gives what is pending a new stream, whose numbers begin with 1. It is for one case only: the log says kind
+// Conflict because it no longer knows what it had acknowledged (it was restored from an old copy). Reports whose
+// outcome was unknown may then be stored twice. Connections must be opened again, for the new Stream.
 func (s *Spool) Renumber() error {
 	release, err := s.use()
 	if err != nil {

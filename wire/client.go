@@ -23,8 +23,8 @@ type ClientOptions struct {
 // A Client is a hippad.Session at the other end of a connection. All methods may be used from many goroutines at once.
 //
 // Its errors have the kind that the server gave. When the connection is lost, everything that is open ends with kind
-// Unavailable: whether an unanswered frame was recorded is then unknown, and only the repetition of a numbered frame in a new
-// connection tells.
+// Unavailable: whether an unanswered frame was recorded is then unknown, and only the repetition of a numbered frame in
+// a new connection tells.
 type Client struct {
 	conn   net.Conn
 	in     *frameReader
@@ -69,8 +69,8 @@ func Dial(ctx context.Context, addr string, config *tls.Config, o ClientOptions)
 	return NewClient(ctx, conn, o)
 }
 
-// NewClient begins a conversation on conn, which it owns from then on: it is closed when NewClient fails or the client ends.
-// ctx bounds HELLO and WELCOME, and not the life of the client.
+// NewClient begins a conversation on conn, which it owns from then on: it is closed when NewClient fails or the client
+// ends. ctx bounds HELLO and WELCOME, and not the life of the client.
 func NewClient(ctx context.Context, conn net.Conn, o ClientOptions) (*Client, error) {
 	maxFrame := max(or(o.MaxFrame, 64<<20), minPeerMax)
 	c := &Client{conn: conn, in: newFrameReader(conn), out: newFrameWriter(conn), stream: o.Stream,
@@ -157,8 +157,8 @@ func (c *Client) Software() string { return c.hello.software }
 // Done is closed when the connection is over.
 func (c *Client) Done() <-chan struct{} { return c.over }
 
-// Close says goodbye, gives the frames that have been sent some seconds to be answered, and ends the connection. Frames that
-// wait to be repeated after BUSY are given up. The error is nil if the server said goodbye too.
+// Close says goodbye, gives the frames that have been sent some seconds to be answered, and ends the connection. Frames
+// that wait to be repeated after BUSY are given up. The error is nil if the server said goodbye too.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	first := !c.closing

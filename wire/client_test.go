@@ -133,3 +133,76 @@ func TestCloseWhileBusy(t *testing.T) {
 		}
 	})
 }
+
+// The connection is lost in the middle of a repetition, while frames wait for room in the write buffer: each of them ends.
+func TestLostWhileRepeating(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		repeating := make(chan struct{})
+		const frames = 6
+		go func() {
+			in := newFrameReader(far)
+			in.payload(int64(len(greeting(hippad.StreamID{}))))
+			far.Write(appendFrame(nil, welcome{version: 1, maxReport: 1 << 20, maxFrame: 2 << 20, maxReports: 1, window: frames, idle: 60_000}))
+			var refusals []byte
+			for n := range frames {
+				_, size, err := in.header()
+				if err != nil {
+					t.Error(err)
+				}
+				in.skip(size)
+				refusals = appendFrame(refusals, busy{serial: uint32(n + 1), retry: 10})
+			}
+			far.Write(refusals)
+			<-repeating
+			far.Close()
+		}()
+		c, err := NewClient(context.Background(), near, ClientOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var waits []hippad.Wait
+		for range frames {
+			f := hippad.Frame{Reports: []hippad.Report{{Body: make([]byte, 200_000)}}}
+			wait, err := c.Record(context.Background(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			waits = append(waits, wait)
+		}
+		time.Sleep(time.Second) // the repetition has begun and stands still, because nobody reads
+		close(repeating)
+		for _, wait := range waits {
+			_, err := wait(context.Background())
+			wantKind(t, err, hippad.Unavailable)
+		}
+		c.Close()
+	})
+}
+
+// The client answers a server that asks whether it is there.
+func TestClientPong(t *testing.T) {
+	near, far := net.Pipe()
+	c := make(chan *Client, 1)
+	go func() {
+		client, err := NewClient(context.Background(), near, ClientOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		c <- client
+	}()
+	in := newFrameReader(far)
+	in.payload(int64(len(greeting(hippad.StreamID{}))))
+	token := [8]byte{8, 7, 6, 5, 4, 3, 2, 1}
+	far.Write(appendFrame(appendFrame(nil, saneWelcome()), ping{token}))
+	ty, n, err := in.header()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := in.payload(n)
+	if m, err := parse(ty, p); err != nil || m != message(pong{token}) {
+		t.Errorf("answered %v, %v", m, err)
+	}
+	far.Close()
+	<-(<-c).Done()
+}

@@ -23,8 +23,8 @@ func (p *pending) finish(ack hippad.Ack, err error) {
 }
 
 // Record sends a frame. It blocks while as many frames as the server allows are unanswered. The frame must be within
-// Limits: it is never split. The reports, bodies included, must not be changed before Wait has returned. A frame that the server has no
-// room for is sent again, in order, without the caller noticing.
+// Limits: it is never split. The reports, bodies included, must not be changed before Wait has returned. A frame that
+// the server has no room for is sent again, in order, without the caller noticing.
 func (c *Client) Record(ctx context.Context, f hippad.Frame) (hippad.Wait, error) {
 	if err := c.check(f); err != nil {
 		return nil, err
@@ -214,7 +214,14 @@ func (c *Client) resume() {
 	queue := append(c.refused, c.held...)
 	c.refused, c.held, c.paused = nil, nil, false
 	for i, p := range queue {
-		if c.err != nil || c.paused {
+		if c.err != nil {
+			// fail has not seen these: they were in nobody's list while mu was free.
+			for _, p := range queue[i:] {
+				p.finish(hippad.Ack{}, c.err)
+			}
+			return
+		}
+		if c.paused {
 			c.held = append(queue[i:len(queue):len(queue)], c.held...)
 			return
 		}

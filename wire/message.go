@@ -7,7 +7,8 @@ import (
 	"hippad"
 )
 
-// The messages, one struct for each frame type of docs/protocol.md section 2, except QUERY and ENTRY, which are in query.go.
+// The messages, one struct for each frame type of docs/protocol.md section 2, except QUERY and ENTRY, which are in
+// query.go.
 
 type hello struct {
 	versions []uint16

@@ -389,7 +389,8 @@ func TestVectorsServer(t *testing.T) {
 	}
 }
 
-// Entry point four: a client that does what the do headers say sends what the client of the talk does, and gets the results.
+// Entry point four: a client that does what the do headers say sends what the client of the talk does, and gets the
+// results.
 func TestVectorsClient(t *testing.T) {
 	n := 0
 	for _, v := range readVectors(t) {

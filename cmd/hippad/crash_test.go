@@ -296,7 +296,7 @@ func TestCrash(t *testing.T) {
 		if n := rand.IntN(400); kill%5 != 4 { // every fifth time it is killed before it has done anything
 			r.waitAcked(t, n)
 		}
-		p.Kill(t)
+		kill9(t, p)
 		if kill%crashReporterKills == crashReporterKills-1 {
 			if err := r.cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
@@ -320,6 +320,15 @@ func TestCrash(t *testing.T) {
 	}
 	audit(t, p.Data)
 	t.Logf("server killed %d times, reporter %d times, in %v", crashKills, order.Life, time.Since(began).Round(time.Second))
+}
+
+// kill9 kills the server, and looks whether the race detector had found something: the exit code cannot say so any more.
+func kill9(t testing.TB, p *process) {
+	t.Helper()
+	p.Kill(t)
+	if strings.Contains(p.log.String(), "DATA RACE") {
+		t.Error("the server has a data race")
+	}
 }
 
 // checkCrash reads the whole log back and compares it with what the reporter processes have said.

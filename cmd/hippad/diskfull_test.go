@@ -254,7 +254,7 @@ func TestDiskFull(t *testing.T) {
 	load.waitCreated(t, 50)
 
 	// By somebody else, at once and to the last byte, in the middle of commits.
-	for range 4 {
+	for range 3 {
 		disk.fill(t, 0)
 		load.waitRefused(t, 3)
 		disk.release(t)
@@ -267,7 +267,7 @@ func TestDiskFull(t *testing.T) {
 	last.waitCreated(t, 20)
 	disk.fill(t, 0)
 	last.waitRefused(t, 1)
-	p.Kill(t)
+	kill9(t, p)
 	last.end()
 	disk.release(t)
 	p = startServer(t, p.Data)

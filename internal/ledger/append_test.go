@@ -441,3 +441,8 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	audit(t, store, o)
 }
+
+// ranges is one range, as wantRanges takes it.
+func ranges(first int64, count int) []hippad.Range {
+	return []hippad.Range{{First: first, Count: count}}
+}

@@ -12,6 +12,7 @@ import (
 
 	"hippad/internal/ledger"
 	"hippad/internal/localstore"
+	"hippad/internal/storetest"
 )
 
 // sender is a reporter with a numbered stream that keeps what is not acknowledged and repeats it.
@@ -62,21 +63,21 @@ func TestPowerCuts(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 1))
-			fs := vfs.NewCrashableMem()
+			disk := storetest.NewDisk()
 			var senders []*sender
 			for i := range 4 {
 				senders = append(senders, &sender{key: [32]byte{byte(i + 1)}, rng: rand.New(rand.NewPCG(seed, uint64(i+10)))})
 			}
 			for range 8 {
-				fs = powerCut(t, fs, senders, r)
+				disk = powerCut(t, disk, senders, r)
 			}
 		})
 	}
 }
 
 // powerCut lets the senders work on the disk, cuts the power, checks what is left, and returns that disk.
-func powerCut(t *testing.T, fs *vfs.MemFS, senders []*sender, r *rand.Rand) *vfs.MemFS {
-	store, err := localstore.Open("store", localstore.Options{FS: fs})
+func powerCut(t *testing.T, disk *storetest.Disk, senders []*sender, r *rand.Rand) *storetest.Disk {
+	store, err := localstore.Open("store", localstore.Options{FS: disk})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func powerCut(t *testing.T, fs *vfs.MemFS, senders []*sender, r *rand.Rand) *vfs
 		s.mu.Unlock()
 	}
 	unnumbered := len(find(t, l, ledger.Find{Terms: [][]uint64{{term("unnumbered")}}}))
-	after := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r})
+	after := disk.Cut(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r})
 	close(stop)
 	wg.Wait()
 	if err := l.Close(t.Context()); err != nil {
@@ -116,8 +117,8 @@ func powerCut(t *testing.T, fs *vfs.MemFS, senders []*sender, r *rand.Rand) *vfs
 	return after
 }
 
-func checkAfterPowerCut(t *testing.T, fs *vfs.MemFS, senders []*sender, unnumbered int) {
-	store, err := localstore.Open("store", localstore.Options{FS: fs})
+func checkAfterPowerCut(t *testing.T, disk *storetest.Disk, senders []*sender, unnumbered int) {
+	store, err := localstore.Open("store", localstore.Options{FS: disk})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
-	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,26 +19,23 @@ import (
 	"hippad/receipt"
 )
 
-// seed is a reader that gives the same bytes every time: the log's key in these tests.
-type seed struct{ r *rand.ChaCha8 }
+// The key of the logs in these tests, and of the frozen store in testdata. It protects nothing.
+const (
+	testSigner   = "PRIVATE+KEY+log.example.org+c9f1081a+AfG4v1tDfoZaAKZSK3jYaTYd5x+jtj7b2+WHmdMBH2ZX"
+	testVerifier = "log.example.org+c9f1081a+AVFQpGacxidXCFRdGIHEHZ4y/spOUGRizahptVdSkRdS"
+)
 
-func (s seed) Read(p []byte) (int, error) { return s.r.Read(p) }
-
-var testKey = sync.OnceValues(func() (note.Signer, note.Verifier) {
-	private, public, err := note.GenerateKey(seed{rand.NewChaCha8([32]byte{1})}, "log.example.org")
+func testKey() (note.Signer, note.Verifier) {
+	signer, err := note.NewSigner(testSigner)
 	if err != nil {
 		panic(err)
 	}
-	signer, err := note.NewSigner(private)
-	if err != nil {
-		panic(err)
-	}
-	verifier, err := note.NewVerifier(public)
+	verifier, err := note.NewVerifier(testVerifier)
 	if err != nil {
 		panic(err)
 	}
 	return signer, verifier
-})
+}
 
 func salt(index int64) [32]byte {
 	m := hmac.New(sha256.New, []byte("a secret"))

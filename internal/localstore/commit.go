@@ -29,6 +29,9 @@ type inFlight struct {
 func (s *Store) Commit(ctx context.Context, c ledger.Commit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
 	if err := s.settled(ctx); err != nil {
 		return err
 	}

@@ -16,11 +16,12 @@ import (
 
 	"hippad"
 	"hippad/internal/ledger"
+	"hippad/internal/storetest"
 )
 
 // smallDisk is a file system in memory with room for quota bytes, and a switch that makes every sync fail.
 type smallDisk struct {
-	*vfs.MemFS
+	*storetest.Disk
 	mu      sync.Mutex
 	quota   int64
 	broken  atomic.Bool
@@ -28,7 +29,7 @@ type smallDisk struct {
 }
 
 func newSmallDisk(quota int64) *smallDisk {
-	return &smallDisk{MemFS: vfs.NewCrashableMem(), quota: quota}
+	return &smallDisk{Disk: storetest.NewDisk(), quota: quota}
 }
 
 func (d *smallDisk) setQuota(n int64) {
@@ -59,12 +60,12 @@ func (d *smallDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 }
 
 func (d *smallDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := d.MemFS.Create(name, c)
+	f, err := d.Disk.Create(name, c)
 	return d.wrap(f), err
 }
 
 func (d *smallDisk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := d.MemFS.ReuseForWrite(oldname, newname, c)
+	f, err := d.Disk.ReuseForWrite(oldname, newname, c)
 	return d.wrap(f), err
 }
 
@@ -140,6 +141,7 @@ func TestFullDiskIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 	if n == 0 || size(t, s) != n || disk.refused.Load() != 0 {
 		t.Errorf("%d commits, size %d, %d writes refused by the disk", n, size(t, s), disk.refused.Load())
 	}
+	disk.setQuota(disk.used() + 1<<20)
 	if err := s.WriteRun(t.Context(), ledger.Run{Marker: []byte("m"), Postings: func(func(uint64, []byte) bool) {}}); hippad.KindOf(err) != hippad.Unavailable {
 		t.Errorf("a run: %v", err)
 	}
@@ -185,7 +187,7 @@ func TestDiskThatFillsUpInTheMiddleOfAWrite(t *testing.T) {
 		}
 	}
 	// And all of it is there after a power cut.
-	crashed := mustOpen(t, "store", Options{FS: disk.MemFS.CrashClone(vfs.CrashCloneCfg{})})
+	crashed := mustOpen(t, "store", Options{FS: disk.Cut(vfs.CrashCloneCfg{})})
 	defer crashed.Close()
 	i := int64(0)
 	for b, err := range crashed.Blocks(t.Context(), 0, n+1) {
@@ -229,7 +231,7 @@ func TestDiskThatDoesNotKeepWhatIsWritten(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	again := mustOpen(t, "store", Options{FS: disk.MemFS.CrashClone(vfs.CrashCloneCfg{})})
+	again := mustOpen(t, "store", Options{FS: disk.Cut(vfs.CrashCloneCfg{})})
 	defer again.Close()
 	if n := size(t, again); n != 5 {
 		t.Errorf("size %d after a restart", n)

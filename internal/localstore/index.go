@@ -26,7 +26,7 @@ func (s *Store) WriteRun(ctx context.Context, r ledger.Run) error {
 	if r.Number < 0 || r.Number > math.MaxUint32 {
 		return fmt.Errorf("run %d cannot be stored", r.Number)
 	}
-	if err := s.usable(); err != nil {
+	if err := s.writable(); err != nil {
 		return err
 	}
 	if err := s.room(0); err != nil {
@@ -87,7 +87,7 @@ func (s *Store) buildRun(path string, r ledger.Run) (err error) {
 
 // DropRuns implements ledger.Store.
 func (s *Store) DropRuns(context.Context) error {
-	if err := s.usable(); err != nil {
+	if err := s.writable(); err != nil {
 		return err
 	}
 	if err := s.db.DeleteRange([]byte{keyPosting}, []byte{keyRun + 1}, pebble.Sync); err != nil {

@@ -44,6 +44,8 @@ type Store struct {
 	disk *patientFS
 	lock *pebble.Lock
 
+	readOnly bool
+
 	mu       sync.Mutex  // held by Commit and Tail; owns what follows
 	tail     ledger.Tail // the newest that is durable
 	inFlight *inFlight   // a commit whose outcome is open
@@ -75,7 +77,7 @@ func open(dir string, o Options, readOnly bool) (_ *Store, err error) {
 	if o.Reserve == 0 {
 		o.Reserve = DefaultReserve
 	}
-	s := &Store{dir: dir, o: o, disk: newPatientFS(o.FS), broken: make(chan struct{})}
+	s := &Store{dir: dir, o: o, readOnly: readOnly, disk: newPatientFS(o.FS), broken: make(chan struct{})}
 	if readOnly {
 		if _, err := o.FS.Stat(dir); err != nil {
 			return nil, fmt.Errorf("open store: %w", err)
@@ -117,7 +119,7 @@ func (s *Store) pebbleOptions(readOnly bool) *pebble.Options {
 		// Fixed, so that a new release of Pebble does not change what is on the disk: a step of our own ladder does.
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		CacheSize:          s.o.Cache,
-		MemTableSize:       64 << 20,
+		MemTableSize:       32 << 20,
 		// Every run of the index lies across all others and is a sublevel of its own until it is compacted. Commits must
 		// not wait for that.
 		MemTableStopWritesThreshold: 4,
@@ -201,6 +203,16 @@ func (s *Store) usable() error {
 	}
 	return nil
 }
+
+// writable is asked first by everything that writes.
+func (s *Store) writable() error {
+	if s.readOnly {
+		return errReadOnly
+	}
+	return s.usable()
+}
+
+var errReadOnly = errors.New("the store is open for reading only")
 
 // fail notes that Pebble cannot go on.
 func (s *Store) fail(what string) {

@@ -28,10 +28,10 @@ func TestStoreKeepsTheContract(t *testing.T) {
 
 func TestStoreKeepsTheContractAfterACrash(t *testing.T) {
 	storetest.Run(t,
-		func(t testing.TB) ledger.Store { return mustOpen(t, "store", Options{FS: vfs.NewCrashableMem()}) },
+		func(t testing.TB) ledger.Store { return mustOpen(t, "store", Options{FS: storetest.NewDisk()}) },
 		func(t testing.TB, s ledger.Store) ledger.Store {
 			// The disk after a power cut: only what was synced is there.
-			crashed := s.(*Store).o.FS.(*vfs.MemFS).CrashClone(vfs.CrashCloneCfg{})
+			crashed := s.(*Store).o.FS.(*storetest.Disk).Cut(vfs.CrashCloneCfg{})
 			t.Cleanup(func() { s.Close() })
 			return mustOpen(t, "store", Options{FS: crashed})
 		})
@@ -103,5 +103,72 @@ func TestOtherDirectory(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "missing")); err == nil {
 		t.Error("reading made a directory")
+	}
+}
+
+func TestSnapshotOfARunningStore(t *testing.T) {
+	s := mustOpen(t, filepath.Join(t.TempDir(), "store"), Options{})
+	defer s.Close()
+	for n := range int64(50) {
+		if err := s.Commit(t.Context(), plain(n, 5000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.WriteRun(t.Context(), ledger.Run{Marker: []byte("m"), Postings: func(yield func(uint64, []byte) bool) { yield(7, []byte{1}) }}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := int64(50); n < 150; n++ {
+			if err := s.Commit(t.Context(), plain(n, 5000)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	dst := filepath.Join(t.TempDir(), "copy")
+	if err := s.Snapshot(dst); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if err := s.Snapshot(dst); hippad.KindOf(err) != hippad.Conflict {
+		t.Errorf("a snapshot over another: %v", err)
+	}
+	c, err := OpenReadOnly(dst, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	n := size(t, c)
+	if n < 50 || n > 150 {
+		t.Errorf("size %d", n)
+	}
+	i := int64(0)
+	for b, err := range c.Blocks(t.Context(), 0, n) {
+		if err != nil || string(b.Value) != string(plain(i, 5000).Blocks[0].Value) {
+			t.Fatalf("block %d: %v", i, err)
+		}
+		i++
+	}
+	if i != n {
+		t.Errorf("%d blocks, size %d", i, n)
+	}
+	for p, err := range c.AllPostings(t.Context()) {
+		if err != nil || p.Term != 7 {
+			t.Errorf("%v, %v", p, err)
+		}
+	}
+	if err := c.Commit(t.Context(), plain(n, 1)); err == nil {
+		t.Error("a commit to a store that is open for reading only")
+	}
+	if err := c.WriteRun(t.Context(), ledger.Run{}); err == nil {
+		t.Error("a run written to a store that is open for reading only")
+	}
+	if s.Size() <= 0 {
+		t.Errorf("size on the disk %d", s.Size())
+	}
+	usage, err := s.Usage()
+	if err != nil || usage[keyBlock] < 0 {
+		t.Errorf("%v, %v", usage, err)
 	}
 }

@@ -1,0 +1,252 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"hippad"
+	"hippad/receipt"
+)
+
+func testBlock(t testing.TB, c *codec, first int64, bodies ...string) (Block, []hippad.Entry) {
+	t.Helper()
+	var items []*item
+	var leaves [][]byte
+	var entries []hippad.Entry
+	for i, body := range bodies {
+		e := hippad.Entry{Index: first + int64(i), Received: time.UnixMicro(int64(1e15 + i)).UTC(), Door: hippad.DoorFHIR,
+			Reporter: hippad.Principal{Kind: hippad.KindAddress, ID: "192.0.2.1", Name: "n"},
+			Report:   hippad.Report{Media: hippad.MediaFHIRJSON, Body: []byte(body)}}
+		items = append(items, &item{entry: e})
+		entries = append(entries, e)
+		leaves = append(leaves, receipt.NewLeaf(e, [32]byte{byte(i)}, [32]byte{1}).Append(nil))
+	}
+	return c.encodeBlock(items, leaves), entries
+}
+
+func testCodec(t testing.TB) *codec {
+	t.Helper()
+	c, err := newCodec(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
+func TestBlockRoundTrip(t *testing.T) {
+	c := testCodec(t)
+	for n := 1; n <= blockEntries; n++ {
+		var bodies []string
+		for i := range n {
+			bodies = append(bodies, fmt.Sprintf("<AuditMessage>%d</AuditMessage>", i*n))
+		}
+		b, want := testBlock(t, c, 1<<40, bodies...)
+		o, err := c.open(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.entries(o)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%d entries: %v", n, err)
+		}
+		if bytes.Contains(bytes.Join(o.leaves, nil), []byte("AuditMessage")) {
+			t.Error("a body in a leaf")
+		}
+	}
+}
+
+func TestEveryFlippedBitAndEveryCutOfABlockIsAnError(t *testing.T) {
+	c := testCodec(t)
+	b, _ := testBlock(t, c, 77, "one body", "another body", "a third")
+	for i := range b.Value {
+		for bit := range 8 {
+			bad := Block{b.First, slices.Clone(b.Value)}
+			bad.Value[i] ^= 1 << bit
+			if _, err := c.open(bad); err == nil {
+				t.Fatalf("bit %d of byte %d", bit, i)
+			}
+		}
+		if _, err := c.open(Block{b.First, b.Value[:i]}); err == nil {
+			t.Fatalf("cut to %d bytes", i)
+		}
+	}
+	if _, err := c.open(Block{78, b.Value}); err == nil {
+		t.Error("a block at another place")
+	}
+}
+
+// A block whose checksum is right was not made by chance. It still must not take more memory than a block may have, panic,
+// or give anything but what is in it.
+func FuzzBlockWithRightChecksumIsBounded(f *testing.F) {
+	c := testCodec(f)
+	b, _ := testBlock(f, c, 3, "one body", "another body")
+	f.Add(b.Value)
+	f.Add(b.Value[:20])
+	f.Fuzz(func(t *testing.T, v []byte) {
+		if len(v) < blockHeader {
+			return
+		}
+		v = slices.Clone(v)
+		sum := blockSum(v)
+		v[3], v[4], v[5], v[6] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
+		o, err := c.open(Block{3, v})
+		if err != nil {
+			return
+		}
+		if len(o.leaves) == 0 || len(o.leaves) > blockEntries {
+			t.Fatalf("%d entries", len(o.leaves))
+		}
+		entries, err := c.entries(o)
+		if err != nil {
+			return
+		}
+		total := 0
+		for i, e := range entries {
+			if e.Index != 3+int64(i) {
+				t.Fatalf("entry %d at %d", e.Index, i)
+			}
+			total += len(e.Body)
+		}
+		if total > maxSection {
+			t.Fatalf("%d bytes of bodies", total)
+		}
+	})
+}
+
+func FuzzStreamStateIsCanonical(f *testing.F) {
+	f.Add(stream{last: 10, places: []place{{3, 0, 4}, {7, 90, 4}}}.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := decodeStream(b)
+		if err != nil || b == nil {
+			return
+		}
+		again, err := decodeStream(s.encode())
+		if err != nil || !reflect.DeepEqual(s, again) {
+			t.Fatalf("%v became %v, %v", s, again, err)
+		}
+		n := uint64(1)
+		for i, p := range s.places {
+			if i > 0 && p.number != n || p.number == 0 {
+				t.Fatalf("places with a gap: %v", s.places)
+			}
+			n = p.number + uint64(p.count)
+		}
+		if len(s.places) > 0 && n != s.last+1 {
+			t.Fatalf("places end at %d, last is %d", n, s.last)
+		}
+	})
+}
+
+func FuzzOffsetsAreAscendingAndInside(f *testing.F) {
+	f.Add([]byte{0, 1, 5})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		out, err := decodeOffsets(nil, b, 1000)
+		if err != nil {
+			return
+		}
+		for i, x := range out {
+			if x >= 1000 || i > 0 && x <= out[i-1] {
+				t.Fatalf("offsets %v", out)
+			}
+		}
+	})
+}
+
+func TestSortPostings(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, n := range []int{0, 1, 2, 1000, 50000} {
+		p := make([]posting, n)
+		for i := range p {
+			p[i] = posting{r.Uint64() >> (r.IntN(8) * 8), uint32(i)}
+		}
+		want := slices.Clone(p)
+		slices.SortStableFunc(want, func(a, b posting) int {
+			if a.term < b.term {
+				return -1
+			} else if a.term > b.term {
+				return 1
+			}
+			return 0
+		})
+		if got := sortPostings(p, make([]posting, n)); !slices.Equal(got, want) {
+			t.Errorf("%d postings are in another order", n)
+		}
+	}
+}
+
+func TestMarkerRoundTrip(t *testing.T) {
+	zones := []zone{{-5, 5}, {1 << 50, 1<<50 + 1}, {-1 << 40, 1 << 55}, {0, 0}}
+	b := encodeMarker(3, 4*zoneLength, zones)
+	if got, ok := decodeMarker(b, 3, 4*zoneLength); !ok || !slices.Equal(got, zones) {
+		t.Errorf("%v, %v", got, ok)
+	}
+	for name, ok := range map[string]bool{
+		"version": second(decodeMarker(b, 4, 4*zoneLength)), "length": second(decodeMarker(b, 3, 5*zoneLength)),
+		"empty": second(decodeMarker(nil, 3, 4*zoneLength)), "cut": second(decodeMarker(b[:len(b)-1], 3, 4*zoneLength)),
+		"longer": second(decodeMarker(append(slices.Clone(b), 0), 3, 4*zoneLength)),
+	} {
+		if ok {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func second[A, B any](_ A, b B) B { return b }
+
+// TestTreeIsThatOfTlog compares the edge and the rows with golang.org/x/mod/sumdb/tlog, which stores every hash.
+func TestTreeIsThatOfTlog(t *testing.T) {
+	var all []tlog.Hash
+	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		var out []tlog.Hash
+		for _, i := range indexes {
+			out = append(out, all[i])
+		}
+		return out, nil
+	})
+	var e edge
+	var r rows
+	have := make(map[[2]int64]tlog.Hash)
+	for n := range int64(70000) {
+		leaf := fmt.Appendf(nil, "leaf %d", n)
+		hashes, err := tlog.StoredHashes(n, leaf, reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, hashes...)
+		e.append(tlog.RecordHash(leaf), func(level int, index int64, h tlog.Hash) {
+			have[[2]int64{int64(level), index}] = h
+			r.put(level, index, h)
+		})
+		if n < 600 || n%997 == 0 || n > 65530 && n < 65540 {
+			want, err := tlog.TreeHash(n+1, reader)
+			if err != nil || e.tree() != (tlog.Tree{N: n + 1, Hash: want}) {
+				t.Fatalf("tree of size %d differs", n+1)
+			}
+		}
+	}
+	for level := range int64(3) {
+		for i := range e.size >> (8 * level) {
+			if have[[2]int64{level, i}] != all[tlog.StoredHashIndex(int(8*level), i)] {
+				t.Fatalf("hash %d of level %d differs", i, level)
+			}
+		}
+	}
+	n := 0
+	for _, row := range r.all() {
+		if row.First/tileWidth != (row.First+int64(len(row.Hashes))-1)/tileWidth {
+			t.Fatalf("row at %d of level %d crosses a tile", row.First, row.Level)
+		}
+		n += len(row.Hashes)
+	}
+	if n != len(have) {
+		t.Errorf("%d hashes in rows, want %d", n, len(have))
+	}
+}
