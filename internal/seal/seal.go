@@ -41,7 +41,7 @@ type Keys struct {
 	Verifier    note.Verifier // the other half
 	VerifierKey string        // the other half as text, the "vkey" of C2SP signed-note
 
-	salt, term sync.Pool // of hash.Hash: HMAC-SHA256 with its own key each
+	salt, term sync.Pool // of *macState, with a key of its own each
 }
 
 // Open reads the keys in dir, and makes them where neither file is there. origin names a new log; an existing one keeps
@@ -119,39 +119,43 @@ func verifierKey(skey string) (string, error) {
 	return note.NewEd25519VerifierKey(parts[2], public)
 }
 
+// A macState is an HMAC-SHA256 under one key with room for its input and output, so that using it allocates nothing.
+type macState struct {
+	hash.Hash
+	in, out []byte
+}
+
 // keyed draws a key for one purpose from the secret and returns a maker of HMACs under it.
 func keyed(secret []byte, purpose string) func() any {
 	m := hmac.New(sha256.New, secret)
 	m.Write([]byte(purpose))
 	key := m.Sum(nil)
-	return func() any { return hmac.New(sha256.New, key) }
+	return func() any { return &macState{Hash: hmac.New(sha256.New, key), out: make([]byte, 0, sha256.Size)} }
+}
+
+// of returns the HMAC of m.in; the result is good until the next use.
+func (m *macState) of() []byte {
+	m.Reset()
+	m.Write(m.in)
+	return m.Sum(m.out[:0])
 }
 
 // Salt returns the salt of the entry at index (see receipt.Commit).
 func (k *Keys) Salt(index int64) (salt [sha256.Size]byte) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(index))
-	m := k.salt.Get().(hash.Hash)
-	m.Reset()
-	m.Write(b[:])
-	m.Sum(salt[:0])
+	m := k.salt.Get().(*macState)
+	m.in = binary.BigEndian.AppendUint64(m.in[:0], uint64(index))
+	copy(salt[:], m.of())
 	k.salt.Put(m)
 	return salt
 }
 
 // Term returns the keyed hash under which the index keeps a term.
 func (k *Keys) Term(t hippad.Term) uint64 {
-	var sum [sha256.Size]byte
-	b := make([]byte, 0, 128)
-	b = append(b, t.Field...)
-	b = append(b, 0)
-	b = append(b, t.Value...)
-	m := k.term.Get().(hash.Hash)
-	m.Reset()
-	m.Write(b)
-	m.Sum(sum[:0])
+	m := k.term.Get().(*macState)
+	m.in = append(append(append(m.in[:0], t.Field...), 0), t.Value...)
+	sum := binary.BigEndian.Uint64(m.of())
 	k.term.Put(m)
-	return binary.BigEndian.Uint64(sum[:])
+	return sum
 }
 
 // WriteFile writes a small file so that after a crash it is there whole or not at all.
