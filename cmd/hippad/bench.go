@@ -30,6 +30,7 @@ const (
 
 const (
 	maxBenchConnections = 10_000
+	minBenchRate        = 0.001
 	maxBenchRate        = 10_000_000
 )
 
@@ -93,8 +94,8 @@ func (c *benchFlags) check(durationGiven bool) (err error) {
 	switch {
 	case c.connections < 1 || c.connections > maxBenchConnections:
 		return usagef("--connections %d: want 1 to %d", c.connections, maxBenchConnections)
-	case math.IsNaN(c.rate) || c.rate < 0 || c.rate > maxBenchRate:
-		return usagef("--rate %v: want 0 to %d", c.rate, maxBenchRate)
+	case c.rate != 0 && !(c.rate >= minBenchRate && c.rate <= maxBenchRate):
+		return usagef("--rate %v: want %v to %d, or 0", c.rate, minBenchRate, maxBenchRate)
 	case c.count < 0:
 		return usagef("--count %d: want 1 or more", c.count)
 	case c.count > 0 && durationGiven:
@@ -187,8 +188,28 @@ func (b *bench) send(ctx context.Context, senders []benchSender) error {
 			}
 		})
 	}
+	running, stop := context.WithCancel(ctx)
+	go b.guard(running, cancel)
 	wg.Wait()
+	stop()
 	return context.Cause(ctx)
+}
+
+// guard ends a run in which nothing is taken any more: a server that has stopped must not hold bench for ever.
+func (b *bench) guard(ctx context.Context, end context.CancelCauseFunc) {
+	patience := benchPatience
+	if b.rate > 0 {
+		patience += time.Duration(3 / b.rate * float64(time.Second))
+	}
+	last, moved := int64(-1), time.Now()
+	for pause(ctx, time.Second) == nil {
+		if done := b.done.Load(); done != last {
+			last, moved = done, time.Now()
+		} else if time.Since(moved) > patience {
+			end(fmt.Errorf("%w: nothing was taken for %v", errLost, patience.Round(time.Second)))
+			return
+		}
+	}
 }
 
 // watch draws the bar until the function that it returns is called.

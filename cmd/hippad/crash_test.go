@@ -275,7 +275,7 @@ func operator(t testing.TB, p *process) *wire.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := wire.Dial(t.Context(), p.Address, config, wire.ClientOptions{})
+	client, err := wire.Dial(bounded(t), p.Address, config, wire.ClientOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,6 +322,14 @@ func TestCrash(t *testing.T) {
 	t.Logf("server killed %d times, reporter %d times, in %v", crashKills, order.Life, time.Since(began).Round(time.Second))
 }
 
+// bounded returns a context in which an answer must come: a failing test says what it was waiting for instead of standing still.
+func bounded(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // kill9 kills the server, and looks whether the race detector had found something: the exit code cannot say so any more.
 func kill9(t testing.TB, p *process) {
 	t.Helper()
@@ -338,7 +346,7 @@ func checkCrash(t *testing.T, p *process, lives []*crashReporter) {
 	var reports []crashID // by index in the log, without what hippad reports about itself
 	at := map[int64]crashID{}
 	next := int64(0)
-	for e, err := range client.Search(t.Context(), hippad.Query{Ascending: true}) {
+	for e, err := range client.Search(bounded(t), hippad.Query{Ascending: true}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -401,8 +409,9 @@ func checkReceipts(t *testing.T, p *process, client *wire.Client, at map[int64]c
 	t.Helper()
 	verifier := logVerifier(t, p)
 	checked := 0
+	ctx := bounded(t)
 	for index, id := range at { // in the random order of a map
-		text, err := client.Receipt(t.Context(), index)
+		text, err := client.Receipt(ctx, index)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,25 +32,23 @@ type smallDisk struct {
 	ballast []string
 }
 
-// mountSmallDisk mounts a tmpfs, which only root may.
+// mountSmallDisk mounts a tmpfs, which only root may, and takes its name away again at once: what is left is an open folder,
+// reached by /proc, and when the test ends, however it ends, there is nothing to clean up.
 func mountSmallDisk(t testing.TB, mib int) *smallDisk {
 	t.Helper()
 	if os.Getuid() != 0 {
 		missing(t, "only root can mount the small disk that this test fills")
 	}
-	d := &smallDisk{dir: filepath.Join(t.TempDir(), "disk")}
-	if err := os.Mkdir(d.dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "hippad-test", d.dir).CombinedOutput(); err != nil {
+	at := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "hippad-test", at).CombinedOutput(); err != nil {
 		missing(t, "cannot mount a tmpfs: %v: %s", err, bytes.TrimSpace(out))
 	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
-	return d
+	folder, openErr := os.Open(at)
+	if out, err := exec.Command("umount", "--lazy", at).CombinedOutput(); err != nil || openErr != nil {
+		t.Fatalf("unmount the tmpfs: %v: %s; open it: %v", err, bytes.TrimSpace(out), openErr)
+	}
+	t.Cleanup(func() { folder.Close() })
+	return &smallDisk{dir: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), folder.Fd())}
 }
 
 // free returns how many bytes are left.
@@ -301,7 +299,7 @@ func checkWhileFull(t *testing.T, p *process, l *fullLoad) {
 func checkFull(t *testing.T, p *process, loads ...*fullLoad) {
 	t.Helper()
 	at := map[string][]int64{}
-	for e, err := range operator(t, p).Search(t.Context(), hippad.Query{Terms: [][]hippad.Term{{hippad.NewTerm(hippad.FieldSource, "full")}}}) {
+	for e, err := range operator(t, p).Search(bounded(t), hippad.Query{Terms: [][]hippad.Term{{hippad.NewTerm(hippad.FieldSource, "full")}}}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"encoding/xml"
@@ -176,10 +175,11 @@ func (r *sampleRun) sendJSON(item func(string, hippad.Door, string, []byte) *sam
 // record reports by hippad/1.
 func (r *sampleRun) record(i *sampleItem) {
 	r.t.Helper()
-	wait, err := r.native.Record(r.t.Context(), hippad.Frame{Reports: []hippad.Report{{Media: i.media, Body: i.sent}}})
+	ctx := bounded(r.t)
+	wait, err := r.native.Record(ctx, hippad.Frame{Reports: []hippad.Report{{Media: i.media, Body: i.sent}}})
 	if err == nil {
 		var ack hippad.Ack
-		if ack, err = wait(r.t.Context()); err == nil {
+		if ack, err = wait(ctx); err == nil {
 			i.entries = []int64{ack.Ranges[0].First}
 			return
 		}
@@ -315,7 +315,7 @@ func (r *sampleRun) postBatch(items []*sampleItem) {
 func (r *sampleRun) readBack() map[int64]hippad.Entry {
 	r.t.Helper()
 	all := map[int64]hippad.Entry{}
-	for e, err := range r.native.Search(r.t.Context(), hippad.Query{Ascending: true}) {
+	for e, err := range r.native.Search(bounded(r.t), hippad.Query{Ascending: true}) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -349,7 +349,7 @@ func (r *sampleRun) readBack() map[int64]hippad.Entry {
 
 func (r *sampleRun) checkReceipt(e hippad.Entry) {
 	r.t.Helper()
-	text, err := r.native.Receipt(context.WithoutCancel(r.t.Context()), e.Index)
+	text, err := r.native.Receipt(bounded(r.t), e.Index)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -204,7 +204,7 @@ func checkInclusion(t *testing.T, p *process, w watcher, s hippad.Session, size 
 	t.Helper()
 	checked := 0
 	for _, index := range []int64{0, 1, 2, 3, 127, 128, 254, 255, 256, 257, 299, 300, 511, 512, 700, 767, 768, 1000, size - 2, size - 1} {
-		text, err := s.Receipt(t.Context(), index)
+		text, err := s.Receipt(bounded(t), index)
 		if err != nil {
 			t.Fatalf("receipt of entry %d: %v", index, err)
 		}
@@ -244,11 +244,11 @@ func checkInclusion(t *testing.T, p *process, w watcher, s hippad.Session, size 
 		}
 		checked++
 	}
-	for e, err := range s.Search(t.Context(), hippad.Query{Indexes: []int64{0, 256, 1009}, Ascending: true}) {
+	for e, err := range s.Search(bounded(t), hippad.Query{Indexes: []int64{0, 256, 1009}, Ascending: true}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := s.Receipt(t.Context(), e.Index)
+		text, err := s.Receipt(bounded(t), e.Index)
 		if err != nil {
 			t.Fatal(err)
 		}

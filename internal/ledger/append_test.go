@@ -446,3 +446,24 @@ func TestManyAtOnce(t *testing.T) {
 func ranges(first int64, count int) []hippad.Range {
 	return []hippad.Range{{First: first, Count: count}}
 }
+
+func TestTimeDoesNotGoBack(t *testing.T) {
+	store := storetest.NewMemory(nil)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(200 * 365 * 24 * time.Hour) // a clock that was wrong
+		l := open(t, store, small())
+		record(t, l, ledger.Stream{}, "late")
+		l.Close(t.Context())
+	})
+	l := open(t, store, small())
+	record(t, l, ledger.Stream{}, "now")
+	record(t, l, ledger.Stream{}, "and now")
+	var last time.Time
+	for e, err := range l.Entries(t.Context(), 0, 3) {
+		if err != nil || e.Received.Before(last) || e.Received.Year() < 2199 {
+			t.Errorf("entry %d received %v, %v", e.Index, e.Received, err)
+		}
+		last = e.Received
+	}
+	audit(t, store, small())
+}

@@ -250,3 +250,29 @@ func TestTreeIsThatOfTlog(t *testing.T) {
 		t.Errorf("%d hashes in rows, want %d", n, len(have))
 	}
 }
+
+// A snapshot of a segment is a copy of the struct: what comes later must not show in it.
+func TestSegmentSnapshotDoesNotChange(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	s := newSegment(0)
+	add := func() {
+		s.add([]uint64{r.Uint64N(50), 50 + r.Uint64N(50)}, r.Int64N(1000))
+	}
+	for range 4000 {
+		add()
+	}
+	snapshot := *s
+	find := func() (out [][]uint32) {
+		for term := range uint64(100) {
+			out = append(out, snapshot.find(term))
+		}
+		return out
+	}
+	offsets, zones := find(), snapshot.allZones()
+	for range 9000 {
+		add()
+	}
+	if !reflect.DeepEqual(offsets, find()) || !slices.Equal(zones, snapshot.allZones()) {
+		t.Error("a snapshot changed")
+	}
+}
