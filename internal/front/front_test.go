@@ -208,6 +208,22 @@ func TestHandshakeDeadline(t *testing.T) {
 	})
 }
 
+// A word that is begun and not finished is not waited for like a first byte.
+func TestUnfinishedWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		began := time.Now()
+		go func() { _, _ = io.WriteString(client, "GE") }()
+		if _, _, err := recognise(server); err == nil {
+			t.Error("half a word is a tongue")
+		}
+		if d := time.Since(began); d != handshakeTime {
+			t.Errorf("given up after %v, want %v", d, handshakeTime)
+		}
+		client.Close()
+	})
+}
+
 // FuzzRecognise: whatever the bytes, the connection that comes back says them all again.
 func FuzzRecognise(f *testing.F) {
 	for _, s := range []string{"GET / HTTP/1.1\r\n", "hippad/1\n", "hipp", "12 <85>1", "<85>1", "\x00", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"} {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Label says what a connection was that belonged to no door.
@@ -63,7 +64,10 @@ func recognise(c net.Conn) (string, net.Conn, error) {
 	case b != 'h' && (b < 'A' || b > 'Z'):
 		return "", conn, nil
 	}
-	// A word: read on until it is one of ours or cannot become one.
+	// A word: read on until it is one of ours or cannot become one. Who has begun to speak has no day for the rest of it.
+	if err := c.SetReadDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return "", nil, err
+	}
 	for n := 2; n <= firstBytes; n++ {
 		if first, conn, err = peek(conn, n); err != nil {
 			return "", nil, err
