@@ -10,7 +10,6 @@ import (
 	"math"
 	mathrand "math/rand/v2"
 	"net"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"hippad"
-	"hippad/internal/identity"
 )
 
 // Doors that bench sends through.
@@ -138,11 +136,7 @@ func (c *benchFlags) run(cmd *cobra.Command) error {
 	if b.address, err = c.address(); err != nil {
 		return err
 	}
-	ca := c.ca
-	if ca == "" && c.server == "" {
-		ca = filepath.Join(c.data, "ca.pem")
-	}
-	if b.tls, err = identity.ReporterTLS(ca, c.cert); err != nil {
+	if b.tls, err = c.reporterTLS(); err != nil {
 		return err
 	}
 	gauges := newBenchGauges(b.address, b.tls)

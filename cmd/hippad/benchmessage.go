@@ -22,7 +22,8 @@ var benchKinds = []string{benchDICOM, benchFHIR, benchBroken}
 
 // The templates hold a $ and a letter where messages differ:
 //
-//	$t time   $p patient id   $n patient name, which goes with the id   $u user   $h host   $d six digits   $* filler up to the size
+//	$t time   $p patient id   $n patient name, which goes with the id   $u user   $h host   $s study, the same all over the message
+//	$d six digits   $* filler up to the size
 const benchDICOMTemplate = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?><AuditMessage>` +
 	`<EventIdentification EventActionCode="R" EventDateTime="$t" EventOutcomeIndicator="0">` +
 	`<EventID csd-code="110103" codeSystemName="DCM" originalText="DICOM Instances Accessed"/></EventIdentification>` +
@@ -34,7 +35,7 @@ const benchDICOMTemplate = `<?xml version="1.0" encoding="UTF-8" standalone="yes
 	`<RoleIDCode csd-code="110152" codeSystemName="DCM" originalText="Destination Role ID"/></ActiveParticipant>` +
 	`<AuditSourceIdentification AuditEnterpriseSiteID="Hospital" AuditSourceID="pacs$h.hospital.example">` +
 	`<AuditSourceTypeCode csd-code="4"/></AuditSourceIdentification>` +
-	`<ParticipantObjectIdentification ParticipantObjectID="2.25.$d$d$d$d" ParticipantObjectTypeCode="2" ` +
+	`<ParticipantObjectIdentification ParticipantObjectID="$s" ParticipantObjectTypeCode="2" ` +
 	`ParticipantObjectTypeCodeRole="3" ParticipantObjectDataLifeCycle="6">` +
 	`<ParticipantObjectIDTypeCode csd-code="110180" codeSystemName="DCM" originalText="Study Instance UID"/>` +
 	`<ParticipantObjectName>CT chest</ParticipantObjectName><ParticipantObjectDescription><Accession Number="A$d"/>` +
@@ -44,7 +45,7 @@ const benchDICOMTemplate = `<?xml version="1.0" encoding="UTF-8" standalone="yes
 	`ParticipantObjectTypeCodeRole="1"><ParticipantObjectIDTypeCode csd-code="2" codeSystemName="RFC-3881" originalText="Patient Number"/>` +
 	`<ParticipantObjectName>$n</ParticipantObjectName></ParticipantObjectIdentification></AuditMessage>`
 
-const benchDICOMFiller = `<Instance UID="2.25.$d$d$d"/>`
+const benchDICOMFiller = `<Instance UID="$s.1.$d"/>`
 
 const benchFHIRTemplate = `{"resourceType":"AuditEvent","meta":{"profile":["https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.PatientRead"]},` +
 	`"type":{"system":"http://terminology.hl7.org/CodeSystem/audit-event-type","code":"rest","display":"Restful Operation"},` +
@@ -115,7 +116,8 @@ type benchGenerator struct {
 	second  int64  // of stamp
 	stamp   []byte // the time, without fraction
 	syslog  []byte // scratch
-	patient uint32
+	patient uint32 // of the message that is being made
+	study   []byte // of that message
 }
 
 func newBenchGenerator(source rand.Source, now func() time.Time) *benchGenerator {
@@ -167,6 +169,10 @@ func (g *benchGenerator) nextSyslog(b []byte) []byte {
 func (g *benchGenerator) fill(b []byte, t benchTemplate) []byte {
 	start := len(b)
 	g.patient = g.random.Uint32N(benchPatients)
+	g.study = append(g.study[:0], "1.2.826.0.1.3680043.9.7133.1."...) // UIDs of one study begin with one root
+	for range 3 {
+		g.study = appendDigits(g.study, 100_000+g.random.Uint32N(900_000), 6)
+	}
 	for i, piece := range t.pieces {
 		b = append(b, piece...)
 		if i < len(t.fields) {
@@ -192,6 +198,8 @@ func (g *benchGenerator) field(b []byte, kind byte) []byte {
 		return append(b, first[g.patient%16]...)
 	case 'u':
 		return appendDigits(append(b, "user"...), g.random.Uint32N(500), 3)
+	case 's':
+		return append(b, g.study...)
 	case 'h':
 		return strconv.AppendUint(b, uint64(1+g.random.Uint32N(40)), 10)
 	}

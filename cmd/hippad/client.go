@@ -33,15 +33,19 @@ func (c *connection) flags(cmd *cobra.Command) {
 
 // asReporter connects to report; without --cert the server knows only the address.
 func (c *connection) asReporter(ctx context.Context, stream hippad.StreamID) (*wire.Client, error) {
-	ca := c.ca
-	if ca == "" && c.server == "" {
-		ca = filepath.Join(c.data, "ca.pem")
-	}
-	config, err := identity.ReporterTLS(ca, c.cert)
+	config, err := c.reporterTLS()
 	if err != nil {
 		return nil, err
 	}
 	return c.dial(ctx, config, stream)
+}
+
+func (c *connection) reporterTLS() (*tls.Config, error) {
+	ca := c.ca
+	if ca == "" && c.server == "" {
+		ca = filepath.Join(c.data, "ca.pem")
+	}
+	return identity.ReporterTLS(ca, c.cert)
 }
 
 // asOperator connects to ask.

@@ -397,7 +397,7 @@ func checkCrash(t *testing.T, p *process, lives []*crashReporter) {
 			}
 		}
 	}
-	t.Logf("%d entries: %d reports, each once and in order; %d known to be put into the spool; %d acknowledgements", next, len(reports), added, acked)
+	t.Logf("%d entries, %d of them reports; %d known to be put into the spool; %d acknowledgements", next, len(reports), added, acked)
 	if len(reports) < added || added < crashKills*50 {
 		t.Errorf("%d reports in the log, %d put into the spool", len(reports), added)
 	}

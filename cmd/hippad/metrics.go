@@ -28,7 +28,7 @@ func (s *server) metrics() http.Handler {
 	}
 	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
 	value(gauge, "entries", "Entries in the log.", nil, func() float64 { return float64(s.ledger.Size()) })
-	value(gauge, "store_bytes", "Bytes of the store on the disk.", nil, func() float64 { return float64(s.store.Size()) })
+	value(gauge, "store_bytes", "Bytes that the content of the store takes on the disk, without log files kept for reuse.", nil, func() float64 { return float64(s.store.Size()) })
 	value(counter, "commits_total", "Commits since the start.", nil, func() float64 { return float64(s.ledger.Stats().Commits) })
 	value(counter, "commit_errors_total", "Commits that the store refused.", nil, func() float64 { return float64(s.ledger.Stats().CommitErrors) })
 	value(counter, "repeats_total", "Reports of numbered streams that came again and were set aside.", nil, func() float64 { return float64(s.ledger.Stats().Repeats) })

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -87,11 +88,30 @@ The newest entry is first. Every search is itself an entry of the log. The exit 
 	return cmd
 }
 
-// parseQuery reads the arguments of a search. What the server would ignore in a URL is a wrong call here.
+// parameterName is the beginning of a parameter in a query.
+var parameterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z_.:-]*=`)
+
+// parseQuery reads the arguments of a search. What the server would ignore in a URL is a wrong call here. An & that no
+// name=value follows is part of a value, so that an identifier can be typed as HL7 writes it; a + is a plus.
 func parseQuery(args []string) (hippad.Query, error) {
-	values, err := url.ParseQuery(strings.ReplaceAll(strings.Join(args, "&"), "+", "%2B")) // a shell user's + is a plus
-	if err != nil {
-		return hippad.Query{}, usagef("the query is not name=value, joined by &: %w", err)
+	var pieces []string
+	for _, piece := range strings.Split(strings.Join(args, "&"), "&") {
+		if n := len(pieces); n > 0 && !parameterName.MatchString(piece) {
+			pieces[n-1] += "&" + piece
+		} else {
+			pieces = append(pieces, piece)
+		}
+	}
+	values := url.Values{}
+	for _, piece := range pieces {
+		name, value, ok := strings.Cut(piece, "=")
+		value, err := url.PathUnescape(value)
+		if !ok && piece != "" || err != nil {
+			return hippad.Query{}, usagef("the query is not name=value, joined by &")
+		}
+		if piece != "" {
+			values.Add(name, value)
+		}
 	}
 	q, unknown, err := fhir.ParseQuery(values)
 	if err != nil {

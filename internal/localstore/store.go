@@ -177,10 +177,12 @@ func (s *Store) Snapshot(dst string) error {
 	return nil
 }
 
-// Size returns how many bytes the store takes on the disk.
+// Size returns how many bytes the store's content takes on the disk: its tables, and what is in the write-ahead log and in no
+// table yet. Log files that are kept to be written again, up to 160 MiB whatever the size of the log, are not content.
 func (s *Store) Size() int64 {
 	if s.reason.Load() == nil {
-		s.size.Store(int64(s.db.Metrics().DiskSpaceUsage()))
+		m := s.db.Metrics()
+		s.size.Store(int64(m.Table.Local.LiveSize + m.WAL.Size))
 	}
 	return s.size.Load()
 }

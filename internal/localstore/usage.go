@@ -1,7 +1,7 @@
 package localstore
 
 // Usage returns how many bytes of tables each part of the store takes, by the first byte of its keys, and under 0 the
-// bytes of everything that is not a table: the write-ahead log above all. For measuring.
+// bytes that are in the write-ahead log only. For measuring.
 func (s *Store) Usage() (map[byte]int64, error) {
 	usage := map[byte]int64{0: s.Size()}
 	for _, k := range []byte{keyBlock, keyCheckpoint, keyHash, keyPosting, keyRun, keyStream} {
