@@ -86,7 +86,7 @@ func (d *demo) bySyslog() error {
 }
 
 func (d *demo) byFHIR() error {
-	d.title("Reports by FHIR", "The answer names the entry and its receipt. What is no AuditEvent is refused, and kept as well.")
+	d.title("Reports by FHIR", "The answer names the entry and its receipt. What cannot be read is refused with 400, and kept as well.")
 	config, err := d.reporterTLS()
 	if err != nil {
 		return err

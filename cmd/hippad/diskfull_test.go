@@ -293,6 +293,24 @@ func checkWhileFull(t *testing.T, p *process, l *fullLoad) {
 	if _, _, text := newWatcher(t, p).checkpoint(t); len(text) == 0 {
 		t.Error("no checkpoint")
 	}
+	answer, err := l.web.Get("https://" + p.Address + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), "disk is full") {
+		t.Errorf("readyz: %d %s", answer.StatusCode, text)
+	}
+	// A command does not wait for ever: what it has to report waits in its spool.
+	file, queue := filepath.Join(t.TempDir(), "report.txt"), filepath.Join(t.TempDir(), "spool")
+	if err := os.WriteFile(file, []byte("reported while the disk is full"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := hippadRun(t, "report", file, "--data", p.Data, "--spool", queue)
+	if code != 1 || !strings.Contains(stderr, "takes no reports now") || !strings.Contains(stderr, "1 of 1 reports wait in the spool") {
+		t.Errorf("report: exit code %d\n%s", code, stderr)
+	}
 }
 
 // checkFull reads the whole log back and compares it with what the loads were told.

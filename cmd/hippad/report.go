@@ -211,8 +211,17 @@ func worthAnotherTry(err error) bool {
 	return kind == hippad.Unavailable || kind == hippad.Busy
 }
 
-// attempt is one connection.
+// patience is how long a server that answers may acknowledge nothing before it counts as away.
+const patience = 30 * time.Second
+
+// attempt is one connection. The connection itself repeats for ever what a server has no room for, so it is ended when nothing
+// has been acknowledged for a while.
 func (s *sending) attempt(ctx context.Context) error {
+	stalled := hippad.Errorf(hippad.Busy, "the server answers but takes no reports now, its disk may be full")
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(patience, func() { cancel(stalled) })
+	defer watch.Stop()
 	client, err := s.asReporter(ctx, s.queue.Stream())
 	if err != nil {
 		return err
@@ -222,9 +231,14 @@ func (s *sending) attempt(ctx context.Context) error {
 	limits := client.Limits()
 	err = s.queue.Send(ctx, client, spool.Limits{Report: limits.MaxReport, Frame: limits.MaxFrame, Reports: limits.MaxReports, Window: limits.Window},
 		func(number uint64, index int64) {
+			watch.Reset(patience)
 			s.sent = append(s.sent, delivered{number, index})
 			s.bar.set(int64(len(s.sent)), int64(s.waiting))
 		})
+	if err != nil && context.Cause(ctx) == error(stalled) {
+		return stalled
+	}
+	watch.Stop()
 	if s.receipts != "" {
 		for _, d := range s.sent[from:] {
 			if d.index < 0 {

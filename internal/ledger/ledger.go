@@ -98,6 +98,7 @@ type Ledger struct {
 	received  time.Time           // of the newest entry
 	streams   map[[32]byte]stream // states that are in the store, to save reading them
 	unsettled bool                // the outcome of a commit is not known: Tail must be read before the next one
+	logged    time.Time           // when a failed commit was last logged
 
 	fatal   atomic.Pointer[error] // why the log signs nothing any more
 	outcome atomic.Pointer[error] // of the newest pool; the error may be nil

@@ -308,7 +308,7 @@ func (l *Ledger) commit(p *pending) error {
 	l.unsettled = true
 	if !errors.Is(err, ErrMoved) {
 		l.stats.commitErrors.Add(1)
-		l.o.Log.Error("commit", "at", p.commit.Prev, "entries", len(p.items), "err", err)
+		l.logFailure(p, err)
 	}
 	if serr := l.settleWithPatience(); serr != nil {
 		if fatal := l.fatal.Load(); fatal != nil {
@@ -330,6 +330,16 @@ func (l *Ledger) commit(p *pending) error {
 		return ErrMoved
 	}
 	return unavailable(err)
+}
+
+// logFailure logs that p was not committed, but not for every pool of a disk that stays full.
+func (l *Ledger) logFailure(p *pending, err error) {
+	const pause = 10 * time.Second
+	if now := time.Now(); now.Sub(l.logged) >= pause {
+		l.logged = now
+		l.o.Log.Error("commit; more of these within ten seconds are only counted", "at", p.commit.Prev, "entries", len(p.items),
+			"errors", l.stats.commitErrors.Load(), "err", err)
+	}
 }
 
 // unavailable makes err one of kind Unavailable, with the store's own words if it has any for outside.
