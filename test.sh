@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every check of this repository, by one command: sh ./test.sh
 #
-# It needs Go, and on Debian as root it installs what else the tests use: the syslog senders of others. Elsewhere it says what is
+# It needs Go, and on Debian as root it installs what else the tests use: a C compiler and the syslog senders of others. Elsewhere it says what is
 # missing; the tests that need it are then skipped. With everything there a skip of that kind is a failure
 # (HIPPAD_TEST_COMPLETE). FUZZTIME is how long each fuzz target runs, 5s if not set.
 set -u
@@ -55,9 +55,11 @@ has_rsyslog_tls() {
 	return 1
 }
 
-# install_senders puts the programs of others, against which the syslog door is tested, on this machine.
-install_senders() {
+# install puts on this machine what the tests use: a C compiler for the race detector, and the programs of others against
+# which the syslog door is tested.
+install() {
 	wanted=
+	have gcc || wanted="$wanted gcc libc6-dev"
 	have rsyslogd || wanted="$wanted rsyslog"
 	has_rsyslog_tls || wanted="$wanted rsyslog-openssl rsyslog-gnutls"
 	have logger || wanted="$wanted bsdutils"
@@ -71,6 +73,7 @@ install_senders() {
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >"$work/apt" 2>&1 || tail -n 3 "$work/apt"
 		done
 	fi
+	have gcc || lack "gcc (packages gcc and libc6-dev), for the race detector"
 	have rsyslogd || lack "rsyslogd (package rsyslog)"
 	has_rsyslog_tls || lack "a TLS driver of rsyslog (package rsyslog-openssl or rsyslog-gnutls)"
 	have logger || lack "logger (util-linux; package bsdutils)"
@@ -133,7 +136,7 @@ build_for() { GOOS=$1 GOARCH=$2 CGO_ENABLED=0 go build -o "$work/hippad-$1-$2" .
 
 have go || { echo "there is no Go here: https://go.dev/dl"; exit 2; }
 go version
-step "what the tests need" install_senders
+step "what the tests need" install
 if [ -z "$absent" ]; then
 	HIPPAD_TEST_COMPLETE=1
 	export HIPPAD_TEST_COMPLETE
@@ -144,7 +147,11 @@ else
 fi
 step "gofmt" formatted
 step "go vet" go vet ./...
-step "tests, with the race detector" go test -race -timeout 15m ./...
+if have gcc; then
+	step "tests, with the race detector" go test -race -timeout 15m ./...
+else
+	step "tests, without the race detector" go test -timeout 15m ./...
+fi
 step "fuzzing, $FUZZTIME each" fuzz
 step "build for windows" build_for windows amd64
 step "build for macOS" build_for darwin arm64
