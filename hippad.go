@@ -80,6 +80,10 @@ func (d Door) String() string {
 	return fmt.Sprintf("door-%d", uint8(d))
 }
 
+// Acknowledges tells whether the reporter behind the door is told that a report is durable. Syslog has no way to say so
+// (RFC 5425, RFC 5426): nobody waits there.
+func (d Door) Acknowledges() bool { return d != DoorSyslogTLS && d != DoorSyslogUDP }
+
 // An Entry is a report that the log has accepted.
 type Entry struct {
 	Index    int64     // place in the log, from 0

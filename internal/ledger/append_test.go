@@ -317,6 +317,86 @@ func TestFullPoolBlocksAndThenGivesUp(t *testing.T) {
 	})
 }
 
+// Where nobody waits for an acknowledgement, the log gathers for a moment. Anybody who waits, a full commit, a full pool and
+// the end are reasons not to.
+func TestSyslogIsGathered(t *testing.T) {
+	syslog := func(n int) []hippad.Entry {
+		var out []hippad.Entry
+		for range n {
+			e := entry("m")
+			e.Door = hippad.DoorSyslogTLS
+			out = append(out, e)
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		frames  []int // syslog messages, a frame each two milliseconds
+		then    func(l *ledger.Ledger)
+		commits int64
+		after   time.Duration // from the first frame to the first commit
+	}{
+		"a few":        {[]int{1, 1, 1, 1}, nil, 2, 5 * time.Millisecond}, // the fourth comes too late
+		"much at once": {[]int{256}, nil, 1, 0},
+		"much in all":  {[]int{200, 56}, nil, 1, 2 * time.Millisecond},
+		"somebody waits": {[]int{1, 1}, func(l *ledger.Ledger) {
+			if _, err := l.Append(context.Background(), ledger.Stream{}, entries("now")); err != nil {
+				t.Error(err)
+			}
+		}, 1, 2 * time.Millisecond},
+		"the end": {[]int{1}, func(l *ledger.Ledger) { l.Close(context.Background()) }, 1, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := storetest.NewMemory(nil)
+			l := open(t, store, small())
+			began, first := time.Now(), time.Duration(-1)
+			store.Before(func(op storetest.Op) {
+				if op == storetest.OpCommit && first < 0 {
+					first = time.Since(began)
+				}
+			})
+			for i, n := range c.frames {
+				if i > 0 {
+					time.Sleep(2 * time.Millisecond)
+				}
+				if _, err := l.Append(t.Context(), ledger.Stream{}, syslog(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.then != nil {
+				c.then(l)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := l.Stats().Commits; got != c.commits || first != c.after {
+				t.Errorf("%s: %d commits, the first after %v; want %d, %v", name, got, first, c.commits, c.after)
+			}
+			store.Before(nil)
+			l.Close(context.Background())
+		})
+	}
+}
+
+// A full pool does not wait to be gathered.
+func TestFullPoolIsNotGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := small()
+		o.PoolReports = 2
+		l := open(t, storetest.NewMemory(nil), o)
+		began := time.Now()
+		for range 10 {
+			e := entry("m")
+			e.Door = hippad.DoorSyslogUDP
+			if _, err := l.Append(t.Context(), ledger.Stream{}, []hippad.Entry{e, e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := time.Since(began); d != 0 {
+			t.Errorf("ten full pools took %v", d)
+		}
+		l.Close(context.Background())
+	})
+}
+
 func TestWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewMemory(nil)

@@ -21,7 +21,7 @@ const (
 )
 
 // sequence is the sequencer: it takes the pool as soon as the commit before it is done, so commits grow by themselves when
-// there is much to do, and no timer delays the one who is alone.
+// there is much to do, and no timer delays anybody who waits (see gatherTime for those who do not).
 func (l *Ledger) sequence() {
 	defer close(l.done)
 	for {
