@@ -19,11 +19,15 @@ func read(r hippad.Report) hippad.Event {
 	case hippad.MediaSyslog:
 		return atna.ReadSyslog(r.Body, fhir.Read)
 	case hippad.MediaXML, "text/xml":
-		return atna.ReadXML(r.Body)
+		ev := atna.ReadXML(r.Body)
+		if ev.Unreadable != "" && mediaOf(r.Body) == hippad.MediaFHIRXML { // a sender that is not so particular
+			ev = fhir.ReadXML(r.Body)
+		}
+		return ev
 	case hippad.MediaFHIRJSON, "application/json", "text/json":
 		return fhir.Read(r.Body)
 	case hippad.MediaFHIRXML:
-		return hippad.Event{Unreadable: "FHIR XML is not read by this version"}
+		return fhir.ReadXML(r.Body)
 	}
 	return hippad.Event{Unreadable: "unknown media type"}
 }
@@ -36,7 +40,7 @@ func mediaOf(body []byte) string {
 		return hippad.MediaFHIRJSON
 	case len(b) > 1 && b[0] == '<' && b[1] >= '0' && b[1] <= '9':
 		return hippad.MediaSyslog
-	case bytes.HasPrefix(b, []byte("<AuditEvent")) || bytes.HasPrefix(b, []byte("<?xml")) && bytes.Contains(b, []byte("<AuditEvent")):
+	case bytes.HasPrefix(b, []byte("<")) && bytes.Contains(b, []byte("<AuditEvent")):
 		return hippad.MediaFHIRXML
 	case bytes.HasPrefix(b, []byte("<")), utf16XML(body):
 		return hippad.MediaXML

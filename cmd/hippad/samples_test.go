@@ -36,7 +36,7 @@ type sampleItem struct {
 	raw               bool
 	status            int     // of a FHIR answer, else 0
 	entries           []int64 // indexes
-	wellFormed        bool    // an AuditMessage or a JSON AuditEvent without fault: it must be understood
+	wellFormed        bool    // an AuditMessage or an AuditEvent without fault: it must be understood
 }
 
 // A sampleRun sends samples to one server.
@@ -115,7 +115,7 @@ func (r *sampleRun) send(top, file string, body []byte) {
 	}
 	switch {
 	case top == "dicom-audit-xml":
-		ok := isAuditMessage(body)
+		ok := isXML(body, "AuditMessage")
 		a := item("native xml", hippad.DoorNative, hippad.MediaXML, body)
 		a.wellFormed = ok
 		r.record(a)
@@ -124,7 +124,9 @@ func (r *sampleRun) send(top, file string, body []byte) {
 		b.wellFormed = ok
 		r.connect(b, append(fmt.Appendf(nil, "%d ", len(wrapped)), wrapped...))
 	case strings.HasSuffix(file, ".xml"):
-		r.record(item("native fhir xml", hippad.DoorNative, hippad.MediaFHIRXML, body))
+		a := item("native fhir xml", hippad.DoorNative, hippad.MediaFHIRXML, body)
+		a.wellFormed = isXML(body, "AuditEvent")
+		r.record(a)
 	case top == "fhir-auditevent":
 		r.sendJSON(item, body)
 	default:
@@ -136,7 +138,7 @@ func (r *sampleRun) send(top, file string, body []byte) {
 		} else {
 			r.datagram(i)
 		}
-		i.wellFormed = !strings.Contains(file, "octetcounting") && isAuditMessage(body[max(0, bytes.IndexByte(body, '>')+1):])
+		i.wellFormed = !strings.Contains(file, "octetcounting") && isXML(body[max(0, bytes.IndexByte(body, '>')+1):], "AuditMessage")
 	}
 }
 
@@ -418,8 +420,8 @@ func unframed(sent []byte, bodies [][]byte) string {
 	return ""
 }
 
-// isAuditMessage tells, by encoding/xml, whether b holds one well-formed document with the root AuditMessage and nothing after it.
-func isAuditMessage(b []byte) bool {
+// isXML tells, by encoding/xml, whether b holds one well-formed document with the given root and nothing after it.
+func isXML(b []byte, want string) bool {
 	i := bytes.IndexByte(b, '<')
 	if i < 0 {
 		return false
@@ -428,7 +430,7 @@ func isAuditMessage(b []byte) bool {
 	for d := xml.NewDecoder(bytes.NewReader(b[i:])); ; {
 		token, err := d.Token()
 		if err == io.EOF {
-			return depth == 0 && root == "AuditMessage"
+			return depth == 0 && root == want
 		}
 		if err != nil {
 			return false

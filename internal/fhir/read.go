@@ -2,8 +2,8 @@
 // /fhir (IHE ITI-20 FHIR feed, ITI-81).
 //
 // It owns the FHIR shapes from DSTU2 to R5, the names that FHIR and DICOM have for the same code system, the search
-// syntax and the HTTP exchange. It does not own the log: it sees a hippad.Session and nothing behind it. It does not
-// read FHIR XML.
+// syntax and the HTTP exchange. It does not own the log: it sees a hippad.Session and nothing behind it. It reads XML
+// (ReadXML) but neither takes nor gives it over REST.
 //
 // The invariant: a body is handed to the session byte for byte, or refused in so many words; an answer of 201 is
 // written only after the session says that the report is durable.
