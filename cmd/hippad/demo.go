@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hippad"
-	"hippad/internal/seal"
+	"hippad/internal/durable"
 )
 
 // demoMessages is a day in a small hospital, in our own words. patient 4711 is Ada Example.
@@ -118,11 +118,11 @@ func (d *demo) unpack() error {
 		if err != nil {
 			return err
 		}
-		if err := seal.WriteFile(d.path("messages", f.Name()), text, 0o644); err != nil {
+		if err := durable.WriteFile(d.path("messages", f.Name()), text, 0o644); err != nil {
 			return err
 		}
 	}
-	return seal.WriteFile(d.path("messages", demoSyslogFile), demoSyslog(), 0o644)
+	return durable.WriteFile(d.path("messages", demoSyslogFile), demoSyslog(), 0o644)
 }
 
 func (d *demo) start() error {

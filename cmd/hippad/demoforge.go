@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"hippad"
+	"hippad/internal/durable"
 	"hippad/internal/ledger"
 	"hippad/internal/localstore"
 	"hippad/internal/seal"
@@ -32,7 +33,7 @@ func (d *demo) copyData(to string) error {
 		if err != nil {
 			return err
 		}
-		if err := seal.WriteFile(filepath.Join(to, "keys", f.Name()), text, 0o600); err != nil {
+		if err := durable.WriteFile(filepath.Join(to, "keys", f.Name()), text, 0o600); err != nil {
 			return err
 		}
 	}

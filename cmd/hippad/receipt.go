@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"hippad"
+	"hippad/internal/durable"
 	"hippad/internal/front"
-	"hippad/internal/seal"
 )
 
 func newReceipt() *cobra.Command {
@@ -42,12 +42,12 @@ log's public key, that the entry is in the log (see hippad verify).`,
 				if err != nil {
 					return err
 				}
-				if err := seal.WriteFile(bodyFile, e.Body, 0o600); err != nil {
+				if err := durable.WriteFile(bodyFile, e.Body, 0o600); err != nil {
 					return err
 				}
 			}
 			if out != "" {
-				return seal.WriteFile(out, text, 0o644)
+				return durable.WriteFile(out, text, 0o644)
 			}
 			_, err = cmd.OutOrStdout().Write(text)
 			return err

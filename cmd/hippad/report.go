@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hippad"
-	"hippad/internal/seal"
+	"hippad/internal/durable"
 	"hippad/spool"
 )
 
@@ -246,7 +246,7 @@ func (s *sending) attempt(ctx context.Context) error {
 			}
 			text, e := client.Receipt(ctx, d.index)
 			if e == nil {
-				e = seal.WriteFile(filepath.Join(s.receipts, s.receiptName(d)), text, 0o644)
+				e = durable.WriteFile(filepath.Join(s.receipts, s.receiptName(d)), text, 0o644)
 			}
 			if e != nil {
 				return errors.Join(err, fmt.Errorf("receipt of entry %d: %w", d.index, e))

@@ -17,6 +17,7 @@ import (
 
 	"hippad"
 	"hippad/internal/atna"
+	"hippad/internal/durable"
 	"hippad/internal/fhir"
 	"hippad/internal/front"
 	"hippad/internal/identity"
@@ -226,7 +227,7 @@ func (s *server) refused(from hippad.Session, size, limit int64) {
 // publish leaves in the data directory what others need: where the server listens, and the key that its receipts verify under.
 func (s *server) publish() error {
 	for name, text := range map[string]string{addressFile: s.address(), "log.vkey": s.keys.VerifierKey} {
-		if err := seal.WriteFile(filepath.Join(s.config.Data, name), []byte(text+"\n"), 0o644); err != nil {
+		if err := durable.WriteFile(filepath.Join(s.config.Data, name), []byte(text+"\n"), 0o644); err != nil {
 			return err
 		}
 	}
@@ -235,7 +236,7 @@ func (s *server) publish() error {
 
 // keepSeen writes the newest checkpoint outside the store. When it is out of date the log is only watched less well.
 func (s *server) keepSeen() error {
-	return seal.WriteFile(filepath.Join(s.config.Data, seenFile), s.ledger.Checkpoint(), 0o644)
+	return durable.WriteFile(filepath.Join(s.config.Data, seenFile), s.ledger.Checkpoint(), 0o644)
 }
 
 // address returns where a client on this machine reaches the server.

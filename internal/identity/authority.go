@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"hippad"
-	"hippad/internal/seal"
+	"hippad/internal/durable"
 )
 
 // Files of a data directory. Everything under keys is secret.
@@ -66,7 +66,7 @@ func Open(dir string, hosts []string, now time.Time) (*Authority, error) {
 	// The public copy is derived: written again whenever it is missing or differs.
 	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate[0]})
 	if old, err := os.ReadFile(filepath.Join(dir, caFile)); err != nil || string(old) != string(caPEM) {
-		if err := seal.WriteFile(filepath.Join(dir, caFile), caPEM, 0o644); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, caFile), caPEM, 0o644); err != nil {
 			return nil, err
 		}
 	}
@@ -156,7 +156,7 @@ func issue(dir, name string, ca *tls.Certificate, t *x509.Certificate) (tls.Cert
 	}
 	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...)
-	if err := seal.WriteFile(certificateFile(dir, name), text, 0o600); err != nil {
+	if err := durable.WriteFile(certificateFile(dir, name), text, 0o600); err != nil {
 		return tls.Certificate{}, err
 	}
 	return load(dir, name)

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"hippad"
+	"hippad/internal/durable"
 )
 
 // File names in the key directory, and the public key's beside it.
@@ -74,10 +75,10 @@ func create(dir, origin string) (*Keys, error) {
 	blind := blindHeader + base64.StdEncoding.EncodeToString(secret)
 	// A crash between the two leaves blind.key alone, which Open reports: no entry can have been signed yet, so deleting
 	// it is safe, and the message says so.
-	if err := WriteFile(filepath.Join(dir, blindKeyFile), []byte(blind+"\n"), 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, blindKeyFile), []byte(blind+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	if err := WriteFile(filepath.Join(dir, logKeyFile), []byte(skey+"\n"), 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, logKeyFile), []byte(skey+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	return parse(dir, []byte(skey), []byte(blind))
@@ -156,37 +157,4 @@ func (k *Keys) Term(t hippad.Term) uint64 {
 	sum := binary.BigEndian.Uint64(m.of())
 	k.term.Put(m)
 	return sum
-}
-
-// WriteFile writes a small file so that after a crash it is there whole or not at all.
-func WriteFile(name string, data []byte, mode fs.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err = f.Write(data); err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync() // the rename itself
 }
