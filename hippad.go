@@ -1,5 +1,5 @@
 // Package hippad holds the words of the house: what is reported (Report), what the log keeps (Entry), what it
-// means (Event), how it is asked for (Query) and proved (Receipt), by whom (Principal), and the one interface
+// means (Event), how it is asked for (Query) and proved (Receipt), by whom (Principal) and with what right (Grant), and the one interface
 // that every door and every command speaks (Session).
 //
 // It owns names and their meaning, nothing that runs: no I/O, no clock, no goroutine, and it imports the standard
@@ -46,9 +46,10 @@ const (
 	Framing   Fault = 1 // the frame boundary was wrong; the body was recovered from the bytes around it
 	Truncated Fault = 2 // the body was cut: at the size limit (RFC 5424 section 6.1) or by the end of the connection
 	Stray     Fault = 3 // bytes between frames that belong to no message
+	Foreign   Fault = 4 // it names a source in whose name its reporter may not speak; kept where it cannot be refused
 )
 
-var faultNames = [...]string{"", "framing", "truncated", "stray"}
+var faultNames = [...]string{"", "framing", "truncated", "stray", "foreign"}
 
 // String returns the name used in searches (mark=framing) and on screens; empty for NoFault.
 func (f Fault) String() string {
@@ -91,6 +92,9 @@ type Entry struct {
 	Door     Door
 	Reporter Principal
 	Report
+	// Destroyed says that the content is gone for good, at the end of its retention: Reporter and Body are empty. What is
+	// left, and every proof, is in the leaf.
+	Destroyed bool
 }
 
 // A StreamID names one reporter's numbered sequence of reports: 16 random bytes that the reporter keeps beside its

@@ -12,30 +12,31 @@ type Field string
 
 // The fields.
 const (
-	FieldPatient  Field = "patient"   // who the data is about
-	FieldAgent    Field = "agent"     // who took part, by id or by name
-	FieldEntity   Field = "entity"    // what was touched, by id
-	FieldType     Field = "type"      // EventID; type: the code, or system|code
-	FieldSubtype  Field = "subtype"   // EventTypeCode; subtype
-	FieldAction   Field = "action"    // C R U D E
-	FieldOutcome  Field = "outcome"   // 0 4 8 12
-	FieldSource   Field = "source"    // AuditSourceID; source.observer
-	FieldAddress  Field = "address"   // network address of an agent
-	FieldReporter Field = "_reporter" // Principal.String of who sent the report
-	FieldDoor     Field = "_door"     // Door.String
-	FieldMark     Field = "_mark"     // Fault.String, or "unreadable"
+	FieldPatient      Field = "patient"       // who the data is about
+	FieldAgent        Field = "agent"         // who took part, by id or by name
+	FieldEntity       Field = "entity"        // what was touched, by id
+	FieldType         Field = "type"          // EventID; type: the code, or system|code
+	FieldSubtype      Field = "subtype"       // EventTypeCode; subtype
+	FieldAction       Field = "action"        // C R U D E
+	FieldOutcome      Field = "outcome"       // 0 4 8 12
+	FieldSource       Field = "source"        // AuditSourceID; source.observer
+	FieldAddress      Field = "address"       // network address of an agent
+	FieldReporter     Field = "_reporter"     // Principal.String of who sent the report
+	FieldOrganisation Field = "_organisation" // Principal.Organisation of who sent the report
+	FieldDoor         Field = "_door"         // Door.String
+	FieldMark         Field = "_mark"         // Fault.String, or "unreadable"
 )
 
 // Fields lists every field, in the order of the help text.
 var Fields = []Field{FieldPatient, FieldAgent, FieldEntity, FieldType, FieldSubtype, FieldAction, FieldOutcome,
-	FieldSource, FieldAddress, FieldReporter, FieldDoor, FieldMark}
+	FieldSource, FieldAddress, FieldReporter, FieldOrganisation, FieldDoor, FieldMark}
 
 // MarkUnreadable is the value of FieldMark for reports that no reader understands.
 const MarkUnreadable = "unreadable"
 
 // TermsVersion is part of what an index is built from. Raise it with every change of EntryTerms or of a reader that changes
 // the terms of an entry already stored: the stores then build their index again from the log.
-const TermsVersion = 1
+const TermsVersion = 2
 
 // A Term is one searchable fact of an entry.
 type Term struct {
@@ -69,6 +70,7 @@ func NewTerm(f Field, value string) Term {
 func EntryTerms(e Entry, ev Event) []Term {
 	t := &termSet{list: make([]Term, 0, 24)}
 	t.add(FieldReporter, e.Reporter.String())
+	t.add(FieldOrganisation, e.Reporter.Organisation)
 	t.add(FieldDoor, e.Door.String())
 	t.add(FieldMark, e.Fault.String())
 	if ev.Unreadable != "" {
