@@ -89,7 +89,7 @@ func (l *fakeLog) store(f hippad.Frame) (hippad.Ack, error) {
 	return a, nil
 }
 
-var fakeReporter = hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:00ff", Name: "pacs-1"}
+var fakeReporter = hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:00ff", Name: "pacs-1", Organisation: "north"}
 
 func (l *fakeLog) add(r hippad.Report) {
 	at := int64(len(l.entries))

@@ -187,10 +187,13 @@ func (c *cursor) terms() [][]hippad.Term {
 	return all
 }
 
+// entryDestroyed is the flag of an ENTRY whose content is gone.
+const entryDestroyed = 1
+
 // size returns the length of the payload.
 func (m *entry) size() int {
 	return 4 + 8 + 8 + 1 + 1 + len(m.e.Reporter.Kind) + 2 + len(m.e.Reporter.ID) + 2 + len(m.e.Reporter.Name) +
-		reportOverhead + len(m.e.Media) + len(m.e.Body)
+		2 + len(m.e.Reporter.Organisation) + 1 + reportOverhead + len(m.e.Media) + len(m.e.Body)
 }
 
 func (m entry) appendTo(b []byte) []byte {
@@ -201,6 +204,12 @@ func (m entry) appendTo(b []byte) []byte {
 	b = appendS8(b, string(m.e.Reporter.Kind))
 	b = appendS16(b, m.e.Reporter.ID)
 	b = appendS16(b, m.e.Reporter.Name)
+	b = appendS16(b, m.e.Reporter.Organisation)
+	var flags byte
+	if m.e.Destroyed {
+		flags = entryDestroyed
+	}
+	b = append(b, flags)
 	return appendReport(b, &m.e.Report)
 }
 
@@ -209,7 +218,10 @@ func (c *cursor) entry() entry {
 	m.e.Index = int64(c.u64())
 	m.e.Received = time.UnixMicro(int64(c.u64())).UTC()
 	m.e.Door = hippad.Door(c.u8())
-	m.e.Reporter = hippad.Principal{Kind: hippad.PrincipalKind(c.s8()), ID: c.s16(), Name: c.s16()}
+	m.e.Reporter = hippad.Principal{Kind: hippad.PrincipalKind(c.s8()), ID: c.s16(), Name: c.s16(), Organisation: c.s16()}
+	flags := c.u8()
+	c.bad = c.bad || flags&^entryDestroyed != 0
+	m.e.Destroyed = flags == entryDestroyed
 	m.e.Media = c.media("")
 	m.e.Fault = hippad.Fault(c.u8())
 	m.e.Body = c.b32()

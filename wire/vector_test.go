@@ -159,6 +159,8 @@ func describe(m message) []header {
 		add("kind", m.e.Reporter.Kind)
 		add("reporter", m.e.Reporter.ID)
 		add("name", m.e.Reporter.Name)
+		add("organisation", m.e.Reporter.Organisation)
+		add("destroyed", m.e.Destroyed)
 		reportLine(m.e.Report)
 	case prove:
 		add("id", m.id)
