@@ -47,6 +47,9 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, session hippad.Se
 		if err != nil {
 			return err
 		}
+		if e.Destroyed {
+			return status(http.StatusGone, "deleted", "the content of this entry was destroyed at the end of its retention; its receipt still holds")
+		}
 		w.Header().Set("ETag", `W/"1"`)
 		w.Header().Set("Last-Modified", e.Received.UTC().Format(http.TimeFormat))
 		accepted(w, e.Index)
@@ -85,6 +88,9 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request, session hippad.
 	for e, err := range session.Search(r.Context(), q) {
 		if err != nil {
 			return err
+		}
+		if e.Destroyed { // only a search by _id meets one
+			continue
 		}
 		if more = page.entries == count || size >= maxPage; more {
 			break

@@ -252,6 +252,17 @@ func (h *Handler) refuse(w http.ResponseWriter, err error) {
 	answer(w, p.status, encode(failed(p)))
 }
 
+// Deny refuses a request that never reached this door: err with an HTTP status that the caller has chosen.
+func (h *Handler) Deny(w http.ResponseWriter, code int, err error) {
+	p := describe(err)
+	p.status = code
+	if code == http.StatusUnauthorized {
+		p.code = "login"
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	answer(w, p.status, encode(failed(p)))
+}
+
 // answer writes a resource.
 func answer(w http.ResponseWriter, status int, resource []byte) {
 	w.Header().Set("Content-Type", hippad.MediaFHIRJSON)

@@ -520,3 +520,26 @@ func TestSearchLargeReports(t *testing.T) {
 		t.Errorf("%d entries, next %q", len(s.Entry), s.link("next"))
 	}
 }
+
+// What was destroyed is gone, and not unknown: its index and its proof are still there.
+func TestDestroyed(t *testing.T) {
+	h, log := newHandler()
+	log.entries = []hippad.Entry{
+		{Index: 0, Report: hippad.Report{Media: hippad.MediaXML, Body: []byte("4711")}},
+		{Index: 1, Destroyed: true, Report: hippad.Report{Media: hippad.MediaXML}},
+	}
+	checkOutcome(t, do(h, "GET", "/fhir/AuditEvent/1", ""), http.StatusGone, "deleted")
+	if s := getSet(t, h, "/fhir/AuditEvent?_id=0,1"); len(s.Entry) != 1 || s.Total == nil || *s.Total != 1 {
+		t.Errorf("found %+v, want the one that is still there", s)
+	}
+}
+
+func TestDeny(t *testing.T) {
+	h, _ := newHandler()
+	w := httptest.NewRecorder()
+	h.Deny(w, http.StatusUnauthorized, hippad.Errorf(hippad.Unauthorised, "who are you?"))
+	checkOutcome(t, w, http.StatusUnauthorized, "login")
+	w = httptest.NewRecorder()
+	h.Deny(w, http.StatusForbidden, hippad.Errorf(hippad.Unauthorised, "not you"))
+	checkOutcome(t, w, http.StatusForbidden, "forbidden")
+}

@@ -33,8 +33,9 @@ var parameters = []parameter{
 	{name: "address", kind: "string", about: "network address of an agent, the whole of it; case does not matter", field: hippad.FieldAddress},
 	{name: "_id", kind: "token", about: "index in the log"},
 	{name: "_reporter", kind: "token", about: "who sent it, as kind:id", field: hippad.FieldReporter, check: isReporter},
+	{name: "_organisation", kind: "token", about: "whose system sent it, as the register of members has it", field: hippad.FieldOrganisation},
 	{name: "_door", kind: "token", about: "how it came in: self native fhir syslog-tls syslog-udp", field: hippad.FieldDoor, check: isDoor},
-	{name: "_mark", kind: "token", about: "what is wrong with it: framing truncated stray unreadable", field: hippad.FieldMark, check: isMark},
+	{name: "_mark", kind: "token", about: "what is wrong with it: framing truncated stray foreign unreadable", field: hippad.FieldMark, check: isMark},
 }
 
 // Names that stand for another parameter: ITI-81 asks by identifier (ITI TF-2 3.81.4.1.2.2). References are found by
