@@ -38,10 +38,14 @@ const (
 // A Server is the front of one port. The fields must be set before Serve.
 type Server struct {
 	TLS    *tls.Config
-	Admit  func(tls.ConnectionState, net.Addr) hippad.Principal
-	Native func(context.Context, net.Conn, hippad.Principal) error // hippad/1; closes the connection
-	Syslog func(context.Context, net.Conn, hippad.Principal) error // RFC 5425, RFC 6587; closes the connection
-	HTTP   http.Handler                                            // finds the principal with PrincipalOf
+	Admit  func(tls.ConnectionState, net.Addr) hippad.Caller
+	Native func(context.Context, net.Conn, hippad.Caller) error // hippad/1; closes the connection
+	Syslog func(context.Context, net.Conn, hippad.Caller) error // RFC 5425, RFC 6587; closes the connection
+	HTTP   http.Handler                                         // finds the caller with CallerOf
+	// Refused is told of every connection that ends because of who it is from: a handshake that failed, a caller without the
+	// right to what a door does. It must not block. It may be nil.
+	Refused func(from net.Addr, label Label, err error)
+	Limits  Limits
 	// Quiet is how long a client without ALPN may be connected before it says its first byte; 0 is a day. It is long
 	// because a syslog sender that connects ahead of its first event loses that event when it is thrown out: RFC
 	// 5425 has no acknowledgement that would tell it.
@@ -51,16 +55,34 @@ type Server struct {
 	Log   *slog.Logger
 
 	counts
+	guests guests
+}
+
+// Limits bound what connections cost. Zero fields have the defaults named.
+type Limits struct {
+	Connections int // open at a time, all together; 10,000
+	PerAddress  int // open at a time from one address; 1,000: a gateway stands in front of many senders
+}
+
+func (l Limits) withDefaults() Limits {
+	or := func(v, otherwise int) int {
+		if v <= 0 {
+			return otherwise
+		}
+		return v
+	}
+	return Limits{or(l.Connections, 10_000), or(l.PerAddress, 1_000)}
 }
 
 // Serve accepts on l until ctx ends, then lets the doors finish and returns nil. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	s.guests.init(s.Limits.withDefaults())
 	web := newHandover(l.Addr())
 	hs := &http.Server{
 		Handler: s.HTTP, ReadHeaderTimeout: httpHeaderTime, ReadTimeout: httpBodyTime, WriteTimeout: httpBodyTime, IdleTimeout: httpIdle,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, principalKey{}, web.principal(c))
+			return context.WithValue(ctx, callerKey{}, web.caller(c))
 		},
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if state == http.StateClosed || state == http.StateHijacked {
@@ -90,7 +112,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			break
 		}
-		wg.Go(func() { s.welcome(ctx, c, web) })
+		g, ok := s.guests.enter(c)
+		if !ok {
+			s.reject(c, LabelTooMany)
+			continue
+		}
+		wg.Go(func() { s.welcome(ctx, g, web) })
 	}
 	l.Close()
 	// The order: no new connections (above); HTTP requests under way get their answer; native connections have said BYE
@@ -113,7 +140,7 @@ func isTemporary(err error) bool {
 }
 
 // welcome takes one connection as far as its door.
-func (s *Server) welcome(ctx context.Context, raw net.Conn, web *handover) {
+func (s *Server) welcome(ctx context.Context, raw *guest, web *handover) {
 	_ = raw.SetDeadline(time.Now().Add(handshakeTime))
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Now()) })
 	first, conn, err := peek(raw, 1)
@@ -126,10 +153,11 @@ func (s *Server) welcome(ctx context.Context, raw net.Conn, web *handover) {
 	if err := tc.HandshakeContext(ctx); err != nil {
 		stop()
 		s.Log.Debug("tls handshake", "from", raw.RemoteAddr(), "error", err)
-		s.reject(raw, LabelHandshake)
+		s.refuse(ctx, raw, LabelHandshake, err)
 		return
 	}
 	who := s.Admit(tc.ConnectionState(), raw.RemoteAddr())
+	s.guests.name(raw, who.Principal)
 	tongue := tc.ConnectionState().NegotiatedProtocol
 	conn = tc
 	if tongue == "" {
@@ -138,6 +166,9 @@ func (s *Server) welcome(ctx context.Context, raw net.Conn, web *handover) {
 			quiet = 24 * time.Hour
 		}
 		_ = raw.SetDeadline(time.Now().Add(quiet))
+		if ctx.Err() != nil { // it may have ended just before: then this deadline has undone the one that ends the wait
+			_ = raw.SetDeadline(time.Now())
+		}
 		tongue, conn, err = recognise(tc)
 		if err != nil {
 			stop()
@@ -151,11 +182,15 @@ func (s *Server) welcome(ctx context.Context, raw net.Conn, web *handover) {
 		return
 	}
 	_ = raw.SetDeadline(time.Time{})
+	if (tongue == "hippad/1" || tongue == tongueSyslog) && len(who.Roles) == 0 {
+		s.refuse(ctx, tc, LabelNobody, errNobody)
+		return
+	}
 	switch tongue {
 	case "hippad/1":
-		s.logEnd("hippad/1", who, s.Native(ctx, conn, who))
+		s.logEnd("hippad/1", who.Principal, s.Native(ctx, conn, who))
 	case tongueSyslog:
-		s.logEnd("syslog", who, s.Syslog(ctx, conn, who))
+		s.logEnd("syslog", who.Principal, s.Syslog(ctx, conn, who))
 	case "h2", "http/1.1":
 		if !web.give(conn, who) {
 			s.reject(tc, "")
@@ -169,6 +204,20 @@ func (s *Server) logEnd(door string, who hippad.Principal, err error) {
 	if err != nil {
 		s.Log.Info("connection ended", "door", door, "from", who, "error", err)
 	}
+}
+
+var errNobody = errors.New("no certificate, and the address is not one that may report without")
+
+// Evict closes the connections of every principal that stays says no to: after a revocation, which ends not only the next
+// handshake but the connections that are open. It returns how many there were.
+func (s *Server) Evict(stays func(hippad.Principal) bool) int { return s.guests.evict(stays) }
+
+// refuse is reject for a connection that ends because of who it is from. A server that is closing refuses nobody.
+func (s *Server) refuse(ctx context.Context, c net.Conn, label Label, err error) {
+	if s.Refused != nil && ctx.Err() == nil {
+		s.Refused(c.RemoteAddr(), label, err)
+	}
+	s.reject(c, label)
 }
 
 // reject closes a connection that belongs to no door, and counts it under label.

@@ -30,7 +30,7 @@ type house struct {
 }
 
 // open starts a front with doors that report the first bytes they see.
-func open(t *testing.T) *house {
+func open(t *testing.T, limits ...Limits) *house {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -42,8 +42,8 @@ func open(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h := &house{said: make(chan string, 100)}
-	door := func(name string) func(context.Context, net.Conn, hippad.Principal) error {
-		return func(_ context.Context, c net.Conn, p hippad.Principal) error {
+	door := func(name string) func(context.Context, net.Conn, hippad.Caller) error {
+		return func(_ context.Context, c net.Conn, p hippad.Caller) error {
 			defer c.Close()
 			b := make([]byte, 64)
 			n, _ := c.Read(b)
@@ -53,14 +53,17 @@ func open(t *testing.T) *house {
 	}
 	h.front = &Server{
 		TLS: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: Protocols},
-		Admit: func(tls.ConnectionState, net.Addr) hippad.Principal {
-			return hippad.Principal{Kind: "address", ID: "test"}
+		Admit: func(tls.ConnectionState, net.Addr) hippad.Caller {
+			return hippad.Caller{Principal: hippad.Principal{Kind: "address", ID: "test"}, Grant: hippad.Grant{Roles: []hippad.Role{hippad.RoleReporter}}}
 		},
 		Native: door("native"), Syslog: door("syslog"),
 		HTTP: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, "%s %s %s", r.Proto, r.URL.Path, PrincipalOf(r))
+			fmt.Fprintf(w, "%s %s %s", r.Proto, r.URL.Path, CallerOf(r))
 		}),
 		Log: slog.New(slog.DiscardHandler),
+	}
+	for _, l := range limits {
+		h.front.Limits = l
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -178,6 +181,95 @@ func TestNobody(t *testing.T) {
 	}
 }
 
+// A caller without any right gets no door but HTTP, where pages and proofs are open to all, and whoever asked is told of.
+func TestNobodyMayReport(t *testing.T) {
+	h := open(t)
+	admit := h.front.Admit
+	h.front.Admit = func(s tls.ConnectionState, a net.Addr) hippad.Caller {
+		return hippad.Caller{Principal: admit(s, a).Principal}
+	}
+	refused := make(chan Label, 10)
+	h.front.Refused = func(_ net.Addr, l Label, _ error) { refused <- l }
+	for _, say := range []string{"hippad/1\n", "<85>1 - - - - - -\n"} {
+		conn := h.dial(t)
+		if _, err := io.WriteString(conn, say); err != nil {
+			t.Fatal(err)
+		}
+		if reply, _ := io.ReadAll(conn); len(reply) > 0 {
+			t.Errorf("%q: replied %q", say, reply)
+		}
+		if l := <-refused; l != LabelNobody {
+			t.Errorf("%q: refused as %s", say, l)
+		}
+	}
+	conn := h.dial(t, "http/1.1")
+	fmt.Fprintf(conn, "GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+		t.Error(err)
+	}
+	raw, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := io.WriteString(raw, "\x16\x03\x01\x00\x05hello"); err != nil {
+		t.Fatal(err)
+	}
+	if l := <-refused; l != LabelHandshake {
+		t.Errorf("a broken handshake is refused as %s", l)
+	}
+	if err := h.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLimitsAndEviction(t *testing.T) {
+	h := open(t, Limits{PerAddress: 2})
+	ask := func(c net.Conn) { // and so know that the server has finished its side of the handshake
+		t.Helper()
+		fmt.Fprintf(c, "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+	}
+	first, second := h.dial(t, "http/1.1"), h.dial(t, "http/1.1")
+	ask(first)
+	third, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer third.Close()
+	if _, err := third.Read(make([]byte, 1)); err == nil {
+		t.Error("a third connection is let in")
+	}
+	if n := h.front.Rejected(LabelTooMany); n != 1 {
+		t.Errorf("counted %d times", n)
+	}
+	second.Close()
+	for { // until the place is free again: the server has to read the end of the second
+		c, err := tls.Dial("tcp", h.addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+		if err == nil {
+			defer c.Close()
+			ask(c)
+			break
+		}
+	}
+	if n := h.front.Evict(func(hippad.Principal) bool { return true }); n != 0 {
+		t.Errorf("%d connections of those who stay were closed", n)
+	}
+	if n := h.front.Evict(func(p hippad.Principal) bool { return p.ID != "test" }); n != 2 {
+		t.Errorf("%d connections were closed, want 2", n)
+	}
+	if _, err := first.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is still open")
+	}
+	if err := h.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A connection that never says anything must not hold up the end.
 func TestStopWithSilentConnections(t *testing.T) {
 	h := open(t)
@@ -196,8 +288,10 @@ func TestHandshakeDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		s := &Server{Log: slog.New(slog.DiscardHandler)}
+		s.guests.init(s.Limits.withDefaults())
+		g, _ := s.guests.enter(server)
 		began := time.Now()
-		s.welcome(t.Context(), server, nil)
+		s.welcome(t.Context(), g, nil)
 		if d := time.Since(began); d != handshakeTime {
 			t.Errorf("closed after %v, want %v", d, handshakeTime)
 		}

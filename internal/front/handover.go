@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -8,16 +9,21 @@ import (
 	"hippad"
 )
 
-type principalKey struct{}
+type callerKey struct{}
 
-// PrincipalOf returns who is asking. It is the one thing that travels in a context, because net/http leaves no other way
+// CallerOf returns who is asking. It is the one thing that travels in a context, because net/http leaves no other way
 // from a connection to its requests.
-func PrincipalOf(r *http.Request) hippad.Principal {
-	p, _ := r.Context().Value(principalKey{}).(hippad.Principal)
+func CallerOf(r *http.Request) hippad.Caller {
+	p, _ := r.Context().Value(callerKey{}).(hippad.Caller)
 	return p
 }
 
-// handover is a net.Listener whose connections come from the front, already past TLS and with a known principal.
+// As returns the request with another caller: the one that a token or a session in it stands for.
+func As(r *http.Request, c hippad.Caller) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+}
+
+// handover is a net.Listener whose connections come from the front, already past TLS and with a known caller.
 type handover struct {
 	addr  net.Addr
 	conns chan net.Conn
@@ -25,15 +31,15 @@ type handover struct {
 	once  sync.Once
 
 	mu  sync.Mutex
-	who map[net.Conn]hippad.Principal // guarded by mu
+	who map[net.Conn]hippad.Caller // guarded by mu
 }
 
 func newHandover(addr net.Addr) *handover {
-	return &handover{addr: addr, conns: make(chan net.Conn), done: make(chan struct{}), who: map[net.Conn]hippad.Principal{}}
+	return &handover{addr: addr, conns: make(chan net.Conn), done: make(chan struct{}), who: map[net.Conn]hippad.Caller{}}
 }
 
 // give passes c to the HTTP server; false means that it no longer accepts.
-func (h *handover) give(c net.Conn, who hippad.Principal) bool {
+func (h *handover) give(c net.Conn, who hippad.Caller) bool {
 	h.mu.Lock()
 	h.who[c] = who
 	h.mu.Unlock()
@@ -46,7 +52,7 @@ func (h *handover) give(c net.Conn, who hippad.Principal) bool {
 	}
 }
 
-func (h *handover) principal(c net.Conn) hippad.Principal {
+func (h *handover) caller(c net.Conn) hippad.Caller {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.who[c]

@@ -20,11 +20,13 @@ const (
 	LabelPlain       Label = "no tls"
 	LabelSilent      Label = "silent"
 	LabelHandshake   Label = "tls handshake failed"
+	LabelNobody      Label = "may not report"
+	LabelTooMany     Label = "too many connections"
 	LabelUnknown     Label = "unknown inside tls"
 )
 
 // Labels lists them all.
-var Labels = []Label{LabelPlainHTTP, LabelPlainSyslog, LabelSSH, LabelPlain, LabelSilent, LabelHandshake, LabelUnknown}
+var Labels = []Label{LabelPlainHTTP, LabelPlainSyslog, LabelSSH, LabelPlain, LabelSilent, LabelHandshake, LabelNobody, LabelTooMany, LabelUnknown}
 
 type counts struct{ m sync.Map } // Label -> *atomic.Int64
 
