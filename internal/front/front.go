@@ -182,9 +182,15 @@ func (s *Server) welcome(ctx context.Context, raw *guest, web *handover) {
 		return
 	}
 	_ = raw.SetDeadline(time.Time{})
-	if (tongue == "hippad/1" || tongue == tongueSyslog) && len(who.Roles) == 0 {
-		s.refuse(ctx, tc, LabelNobody, errNobody)
-		return
+	if len(who.Roles) == 0 && (tongue == "hippad/1" || tongue == tongueSyslog) {
+		if s.Refused != nil {
+			s.Refused(raw.RemoteAddr(), LabelNobody, errNobody)
+		}
+		s.count(LabelNobody)
+		if tongue == tongueSyslog { // it has no way to be told
+			tc.Close()
+			return
+		}
 	}
 	switch tongue {
 	case "hippad/1":

@@ -181,7 +181,8 @@ func TestNobody(t *testing.T) {
 	}
 }
 
-// A caller without any right gets no door but HTTP, where pages and proofs are open to all, and whoever asked is told of.
+// A caller without any right gets no syslog door, where nobody could tell it why; hippad/1 and HTTP have words for it. All of
+// them are told of.
 func TestNobodyMayReport(t *testing.T) {
 	h := open(t)
 	admit := h.front.Admit
@@ -190,13 +191,16 @@ func TestNobodyMayReport(t *testing.T) {
 	}
 	refused := make(chan Label, 10)
 	h.front.Refused = func(_ net.Addr, l Label, _ error) { refused <- l }
-	for _, say := range []string{"hippad/1\n", "<85>1 - - - - - -\n"} {
+	for _, say := range []string{"<85>1 - - - - - -\n", "hippad/1\n"} {
 		conn := h.dial(t)
 		if _, err := io.WriteString(conn, say); err != nil {
 			t.Fatal(err)
 		}
 		if reply, _ := io.ReadAll(conn); len(reply) > 0 {
 			t.Errorf("%q: replied %q", say, reply)
+		}
+		if heard := len(h.said); heard != strings.Count(say, "hippad") {
+			t.Errorf("%q: %d doors were opened", say, heard)
 		}
 		if l := <-refused; l != LabelNobody {
 			t.Errorf("%q: refused as %s", say, l)
