@@ -51,6 +51,9 @@ var permissions = map[Role][]Action{
 // of its identity provider, and never from what the other side says about itself.
 type Grant struct {
 	Roles []Role
+	// Member is the id in the register of members, which stays the same when a certificate is renewed. Empty for those who
+	// are not in it.
+	Member string
 	// Sites are the AuditSourceIDs and AuditEnterpriseSiteIDs in whose name a reporter may speak. Empty: its reports are
 	// not compared.
 	Sites []string
