@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (d *demo) copyData(to string) error {
 
 // entriesOf returns the entries [from, to) of a data directory that nobody uses.
 func entriesOf(ctx context.Context, data string, from, to int64) (entries []hippad.Entry, err error) {
-	keys, err := seal.Open(filepath.Join(data, "keys"), "")
+	keys, err := seal.Open(ctx, filepath.Join(data, "keys"), seal.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +56,7 @@ func entriesOf(ctx context.Context, data string, from, to int64) (entries []hipp
 			err = e
 		}
 	}()
-	l, err := ledger.Open(ctx, store, ledgerOptions(keys, nil, slog.New(slog.DiscardHandler)))
+	l, err := ledger.Open(ctx, store, ledgerOptions(keys, nil, nil, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +86,23 @@ func entryOf(ctx context.Context, data string, index int64) (hippad.Entry, error
 	return entries[0], nil
 }
 
-// forge replaces text in the body of an entry, in a data directory that nobody uses, so well that no checksum notices: the
-// block is packed anew, as docs/store.md describes it, leaves and all else as they were. What it cannot do is find another
-// body for the commitment in the leaf.
+// A forger has every right on the machine: a data directory that nobody uses, and the keys in it.
+type forger struct {
+	data    string
+	openKey func(id uint32) (cipher.AEAD, error) // the key that content is sealed with; nil: content is not sealed
+}
+
+// forge replaces text in the body of an entry; see forger.
 func forge(ctx context.Context, data string, index int64, before, after string) error {
+	f := forger{data: data}
+	return f.forge(ctx, index, before, after)
+}
+
+// forge replaces text in the body of an entry so well that no checksum and no seal notices: the block is packed anew, as
+// docs/store.md describes it, leaves and all else as they were. What it cannot do is find another body for the commitment
+// in the leaf.
+func (f forger) forge(ctx context.Context, index int64, before, after string) error {
+	data := f.data
 	db, err := pebble.Open(filepath.Join(data, "store"), &pebble.Options{Logger: silentLog{}})
 	if err != nil {
 		return fmt.Errorf("forge: %w", err)
@@ -100,23 +114,23 @@ func forge(ctx context.Context, data string, index int64, before, after string) 
 	if err != nil {
 		return fmt.Errorf("forge: %w", err)
 	}
-	first, count, leaves, err := parseBlock(block)
+	old, err := parseBlock(block)
 	if err != nil {
 		return fmt.Errorf("forge: %w", err)
 	}
-	entries, err := entriesOf(ctx, data, first, first+count)
+	entries, err := entriesOf(ctx, data, old.first, old.first+old.count)
 	if err != nil {
 		return fmt.Errorf("forge: %w", err)
 	}
-	if int64(len(entries)) != count {
-		return fmt.Errorf("forge: the block has %d entries, the log gives %d", count, len(entries))
+	if int64(len(entries)) != old.count {
+		return fmt.Errorf("forge: the block has %d entries, the log gives %d", old.count, len(entries))
 	}
-	body := &entries[index-first].Body
+	body := &entries[index-old.first].Body
 	if !bytes.Contains(*body, []byte(before)) {
 		return errors.New("forge: the text is not there")
 	}
 	*body = bytes.Replace(*body, []byte(before), []byte(after), 1)
-	value, err := packBlock(first, leaves, entries)
+	value, err := f.packBlock(old, entries)
 	if err != nil {
 		return fmt.Errorf("forge: %w", err)
 	}
@@ -140,31 +154,56 @@ func blockAt(db *pebble.DB, index int64) (key, value []byte, err error) {
 	return bytes.Clone(it.Key()), bytes.Clone(v), err
 }
 
-// parseBlock reads the first index, the number of entries and the packed leaves of a block.
-func parseBlock(block []byte) (first, count int64, leaves []byte, err error) {
-	in := bytes.NewReader(block)
-	if _, err := in.Seek(7, 0); err != nil { // format, key id, dictionary, checksum
-		return 0, 0, nil, err
-	}
-	var numbers [3]uint64
-	for i := range numbers {
-		if numbers[i], err = binary.ReadUvarint(in); err != nil {
-			return 0, 0, nil, err
-		}
-	}
-	if numbers[2] > uint64(in.Len()) {
-		return 0, 0, nil, errors.New("the block is damaged")
-	}
-	at := len(block) - in.Len()
-	return int64(numbers[0]), int64(numbers[1]), block[at : at+int(numbers[2])], nil
+// blockParts are what of a block of format 2 stays as it is.
+type blockParts struct {
+	key          uint64
+	first, count int64
+	head         []byte // from behind the checksum to the leaves
+	leaves       []byte // packed
 }
 
-// packBlock writes a block with the given leaves, its content without dictionary.
-func packBlock(first int64, leaves []byte, entries []hippad.Entry) ([]byte, error) {
+// parseBlock takes a block apart.
+func parseBlock(block []byte) (p blockParts, err error) {
+	const checked = 6 // format, dictionary, checksum
+	if len(block) < checked || block[0] != 2 {
+		return p, errors.New("the block is not of format 2")
+	}
+	in := bytes.NewReader(block[checked:])
+	next := func() (n uint64) {
+		if err == nil {
+			n, err = binary.ReadUvarint(in)
+		}
+		return n
+	}
+	p.key, p.first, p.count = next(), int64(next()), int64(next())
+	for purges := next(); purges > 0 && err == nil; purges-- {
+		next() // a key
+		next() // the entries that ended with it
+	}
+	p.head = block[checked : len(block)-in.Len()]
+	n := next()
+	if err == nil && n > uint64(in.Len()) {
+		err = errors.New("the block is damaged")
+	}
+	if err != nil {
+		return p, err
+	}
+	at := len(block) - in.Len()
+	p.leaves = block[at : at+int(n)]
+	return p, nil
+}
+
+// packBlock writes a block again with other content, which is packed without dictionary and sealed with the key that the
+// block names.
+func (f forger) packBlock(p blockParts, entries []hippad.Entry) ([]byte, error) {
 	prefixed := func(b, s []byte) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	var content []byte
 	for _, e := range entries {
-		for _, part := range [][]byte{[]byte(e.Reporter.Kind), []byte(e.Reporter.ID), []byte(e.Reporter.Name), e.Body} {
+		if e.Destroyed {
+			continue
+		}
+		r := e.Reporter
+		for _, part := range [][]byte{[]byte(r.Kind), []byte(r.ID), []byte(r.Name), []byte(r.Organisation), e.Body} {
 			content = prefixed(content, part)
 		}
 	}
@@ -172,15 +211,29 @@ func packBlock(first int64, leaves []byte, entries []hippad.Entry) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	value := []byte{1, 0, 0, 0, 0, 0, 0}
-	value = binary.AppendUvarint(value, uint64(first))
-	value = binary.AppendUvarint(value, uint64(len(entries)))
-	value = prefixed(value, leaves)
-	value = prefixed(value, pack.EncodeAll(content, nil))
+	content = pack.EncodeAll(content, nil)
+	if err := pack.Close(); err != nil {
+		return nil, err
+	}
+	front := []byte{2, 0}
+	if p.key != 0 {
+		if f.openKey == nil {
+			return nil, fmt.Errorf("the content is sealed with key %d, which the forger was not given", p.key)
+		}
+		key, err := f.openKey(uint32(p.key))
+		if err != nil {
+			return nil, err
+		}
+		content = key.Seal(nil, nil, content, append(bytes.Clone(front), p.head...))
+	}
+	value := append(front, 0, 0, 0, 0) // the checksum comes last
+	value = append(value, p.head...)
+	value = prefixed(value, p.leaves)
+	value = prefixed(value, content)
 	castagnoli := crc32.MakeTable(crc32.Castagnoli)
-	sum := crc32.Update(crc32.Update(0, castagnoli, value[:3]), castagnoli, value[7:])
-	binary.BigEndian.PutUint32(value[3:], sum)
-	return value, errors.Join(pack.Close())
+	sum := crc32.Update(crc32.Update(0, castagnoli, value[:2]), castagnoli, value[6:])
+	binary.BigEndian.PutUint32(value[2:], sum)
+	return value, nil
 }
 
 // silentLog keeps Pebble quiet. An error that ends Pebble is a panic: there is nothing to save in a forged copy.

@@ -14,7 +14,8 @@ import (
 type item struct {
 	entry  hippad.Entry // Index and Received are set by the sequencer
 	digest [32]byte     // SHA-256 of the body
-	terms  []uint64     // distinct
+	terms  []uint64     // distinct; none of an entry that is destroyed
+	class  string       // retention class
 	time   time.Time    // event time, may be zero
 }
 
@@ -59,7 +60,7 @@ func (l *Ledger) Append(ctx context.Context, at Stream, entries []hippad.Entry) 
 	f := &frame{at: at, items: make([]item, len(entries)), done: make(chan struct{})}
 	for i, e := range entries {
 		x := l.o.Index(e)
-		f.items[i] = item{entry: e, digest: sha256.Sum256(e.Body), terms: x.terms(), time: x.When}
+		f.items[i] = item{entry: e, digest: sha256.Sum256(e.Body), terms: x.terms(), class: x.class(), time: x.When}
 		f.bytes += len(e.Body) + 16*len(x.Terms) + 256
 		f.waits = f.waits || e.Door.Acknowledges()
 	}
@@ -86,7 +87,7 @@ func checkFrame(at Stream, entries []hippad.Entry) error {
 			return hippad.Errorf(hippad.TooLarge, "a body of %d bytes is over the limit of %d", len(e.Body), MaxBody)
 		case len(e.Media) > hippad.MaxMedia:
 			return hippad.Errorf(hippad.Invalid, "a media type of %d bytes is over the limit of %d", len(e.Media), hippad.MaxMedia)
-		case len(p.Kind)+len(p.ID)+len(p.Name) > maxPrincipal:
+		case len(p.Kind)+len(p.ID)+len(p.Name)+len(p.Organisation) > maxPrincipal:
 			return hippad.Errorf(hippad.Invalid, "the name of a reporter is over the limit of %d bytes", maxPrincipal)
 		}
 	}

@@ -36,29 +36,52 @@ func (e *AuditError) Error() string {
 
 func (e *AuditError) Unwrap() error { return e.Err }
 
+// Audited is what an audit saw.
+type Audited struct {
+	Entries   int64 // in the log
+	Destroyed int64 // of them, those whose content was destroyed
+	// NotLookedAt is how many of the others have content that could not be looked at, for want of keys, salts or Index.
+	NotLookedAt int64
+	// Gone are the destroyed entries, in order, with the key that they ended with. Whether they ended rightfully is not
+	// for the store to say: anybody who can write to it can drop content. Compare with what the log says of purges.
+	Gone []Gone
+}
+
+// Gone are neighbouring entries whose content ended with one key.
+type Gone struct {
+	hippad.Range
+	Key uint32
+}
+
 // Audit reads the whole store again and trusts nothing but the log's key, the salts and Index. Of every entry it checks
 // that block, body, leaf and stored hash belong together and that time does not go back; of the tree, that every stored hash and
 // every checkpoint that was ever signed, or is known from elsewhere, follows from the leaves; of every run of the index, that it holds the terms of its
 // entries and nothing else; and that no stream and no block lies beyond the end. A run that is missing, or was built
 // with another version of the terms, is no fault: Open builds it again.
 //
+// Of an entry whose content was destroyed there is the leaf to check, and the tree. That a run still has its terms is no
+// fault: a Purge was interrupted. An auditor who has no keys leaves Salt or Index out: then no body is looked at, and no
+// term, and all the rest is checked. Without OpenKey the same is true of content that is sealed. A key that OpenKey does not have, and does not
+// call destroyed, ends the audit with kind Unavailable.
+//
 // What is wrong is returned as an *AuditError that names the first wrong index. Any other error means that the audit could
-// not be finished. Memory is bounded, whatever the size of the log. Signer is not needed.
-func Audit(ctx context.Context, store Store, o Options, progress func(done, total int64)) error {
-	o, err := o.withDefaults()
+// not be finished; what was counted by then is returned with it. Memory is bounded whatever the size of the log, but for the list of
+// what is Gone. Signer is not needed.
+func Audit(ctx context.Context, store Store, o Options, progress func(done, total int64)) (Audited, error) {
+	o, err := o.withoutSecrets()
 	if err != nil {
-		return err
+		return Audited{}, err
 	}
 	a := &auditor{ctx: ctx, store: store, o: o, length: int64(o.RunLength), progress: progress}
-	if a.codec, err = newCodec(runtime.GOMAXPROCS(0)); err != nil {
-		return err
+	if a.codec, err = newCodec(runtime.GOMAXPROCS(0), o); err != nil {
+		return Audited{}, err
 	}
 	defer a.codec.close()
 	err = a.audit()
 	if ctx.Err() != nil || hippad.KindOf(err) == hippad.Unavailable {
-		return fmt.Errorf("audit not finished: %w", err)
+		return a.result, fmt.Errorf("audit not finished: %w", err)
 	}
-	return err
+	return a.result, err
 }
 
 type auditor struct {
@@ -76,7 +99,9 @@ type auditor struct {
 	edge     edge
 	received time.Time
 	segment  *segment // what the run that is being read should be
-	good     int64    // size of the newest checkpoint that held
+	absent   absent   // what of it cannot be known
+	result   Audited
+	good     int64 // size of the newest checkpoint that held
 
 	signed  func() (Tail, error, bool)
 	waiting []signedTree // checkpoints that are read and not met yet, by size
@@ -109,8 +134,11 @@ func (a *auditor) audit() error {
 		return wrong(-1, err, "the newest checkpoint does not hold")
 	}
 	a.size = t.Size
-	if err := a.loadRuns(); err != nil {
-		return err
+	a.result.Entries = t.Size
+	if a.bodies() {
+		if err := a.loadRuns(); err != nil {
+			return err
+		}
 	}
 	var stop func()
 	a.signed, stop = iter.Pull2(a.store.Checkpoints(a.ctx))
@@ -133,6 +161,9 @@ func (a *auditor) audit() error {
 	}
 	return a.beyond()
 }
+
+// bodies tells whether bodies and terms can be checked at all.
+func (a *auditor) bodies() bool { return a.o.Salt != nil && a.o.Index != nil }
 
 // entries goes through the log in batches: blocks are checked on all cores, their order in sequence.
 func (a *auditor) entries() error {
@@ -173,7 +204,9 @@ func (a *auditor) entries() error {
 type checked struct {
 	hashes []tlog.Hash
 	items  []*item
-	err    error // at the entry after the last of items
+	keys   []uint32 // of each item: the key it ended with; 0 if it did not
+	hidden bool     // there is content that cannot be looked at
+	err    error    // at the entry after the last of items
 }
 
 func (a *auditor) batch(blocks []Block) error {
@@ -203,13 +236,19 @@ func (a *auditor) block(b Block) (r checked) {
 		r.err = wrong(b.First, err, "the block cannot be opened")
 		return r
 	}
-	entries, err := a.codec.entries(o)
+	entries, err := a.content(o, &r)
 	if err != nil {
 		r.err = wrong(b.First, err, "the block cannot be unfolded")
 		return r
 	}
 	for i, e := range entries {
-		leaf, err := receipt.ParseLeaf(o.leaves[i])
+		r.hashes = append(r.hashes, o.hash(i))
+		r.keys = append(r.keys, o.endedWith(i, e.Destroyed))
+		if r.hidden || e.Destroyed {
+			r.items = append(r.items, &item{entry: e})
+			continue
+		}
+		leaf, err := o.leaf(i)
 		switch {
 		case err != nil:
 			r.err = wrong(e.Index, err, "the leaf cannot be read")
@@ -221,16 +260,37 @@ func (a *auditor) block(b Block) (r checked) {
 			r.err = wrong(e.Index, nil, "the leaf names another reporter")
 		}
 		if r.err != nil {
+			r.hashes, r.keys = r.hashes[:i], r.keys[:i]
 			return r
 		}
-		asked := e
-		asked.Index, asked.Received = 0, time.Time{}
-		x := a.o.Index(asked)
-		e.Body = nil
-		r.items = append(r.items, &item{entry: e, terms: x.terms(), time: x.When})
-		r.hashes = append(r.hashes, o.hash(i))
+		r.items = append(r.items, indexedItem(e, a.o.Index))
 	}
 	return r
+}
+
+// content unfolds a block as far as that can be done, and says in r if it cannot.
+func (a *auditor) content(o *opened, r *checked) ([]hippad.Entry, error) {
+	if r.hidden = !a.bodies() || o.key != notSealed && a.o.OpenKey == nil; r.hidden {
+		return o.withoutContent(o.destroyed())
+	}
+	entries, err := a.codec.entries(o)
+	if errors.Is(err, errKeyDestroyed) {
+		return o.withoutContent(allDestroyed)
+	}
+	return entries, err
+}
+
+// endedWith returns the key with which the content of entry i ended, 0 if it did not.
+func (h *head) endedWith(i int, destroyed bool) uint32 {
+	for _, p := range h.purges {
+		if p.bits>>i&1 == 1 {
+			return p.key
+		}
+	}
+	if destroyed {
+		return h.key
+	}
+	return notSealed
 }
 
 // follow adds the entries of a block to the tree and to the index that should be.
@@ -269,11 +329,27 @@ func (a *auditor) follow(r checked) error {
 		if err := a.meet(); err != nil {
 			return err
 		}
-		if err := a.index(it); err != nil {
+		a.count(at, it.entry.Destroyed, r.keys[i], r.hidden)
+		if err := a.index(it, r.hidden && !it.entry.Destroyed); err != nil {
 			return err
 		}
 	}
 	return r.err
+}
+
+// count adds an entry to the result.
+func (a *auditor) count(at int64, destroyed bool, key uint32, hidden bool) {
+	switch n := len(a.result.Gone) - 1; {
+	case !destroyed && hidden:
+		a.result.NotLookedAt++
+	case !destroyed:
+	case n >= 0 && a.result.Gone[n].Key == key && a.result.Gone[n].First+int64(a.result.Gone[n].Count) == at:
+		a.result.Gone[n].Count++
+		a.result.Destroyed++
+	default:
+		a.result.Gone = append(a.result.Gone, Gone{hippad.Range{First: at, Count: 1}, key})
+		a.result.Destroyed++
+	}
 }
 
 // higher compares a stored hash above the leaves.

@@ -153,7 +153,7 @@ func TestAuditNamesTheFirstWrongIndex(t *testing.T) {
 			bad := good.Clone()
 			test.tamper(&bad)
 			last := int64(0)
-			err := ledger.Audit(t.Context(), storetest.NewMemory(&bad), small(), func(done, total int64) {
+			_, err := ledger.Audit(t.Context(), storetest.NewMemory(&bad), small(), func(done, total int64) {
 				if done < last || done > total {
 					t.Errorf("progress %d of %d after %d", done, total, last)
 				}
@@ -175,11 +175,11 @@ func TestAuditAsksForTheRightSaltAndTerms(t *testing.T) {
 	o := small()
 	o.Salt = func(i int64) [32]byte { s := salt(i); s[0] ^= byte(i / 700); return s }
 	var wrong *ledger.AuditError
-	if err := ledger.Audit(t.Context(), storetest.NewMemory(&good), o, nil); !errors.As(err, &wrong) || wrong.Index != 700 {
+	if _, err := ledger.Audit(t.Context(), storetest.NewMemory(&good), o, nil); !errors.As(err, &wrong) || wrong.Index != 700 {
 		t.Errorf("other salts from 700 on: %v", err)
 	}
 	calls := int64(0)
-	if err := ledger.Audit(t.Context(), storetest.NewMemory(&good), small(), func(done, total int64) { calls = done }); err != nil || calls != 1300 {
+	if _, err := ledger.Audit(t.Context(), storetest.NewMemory(&good), small(), func(done, total int64) { calls = done }); err != nil || calls != 1300 {
 		t.Errorf("%v after %d", err, calls)
 	}
 }

@@ -60,16 +60,45 @@ func addPosting(h hash.Hash, term uint64, value []byte) {
 	h.Write(value)
 }
 
+// absent is what of a run cannot be known from the log.
+type absent struct {
+	destroyed []uint64 // bitmap of the offsets whose entries were destroyed; nil if none
+	living    []zone   // the zones without those entries
+	hidden    bool     // there are entries that could not be looked at
+}
+
+// allows tells whether the stored run may have a posting at an offset that the log does not give a reason for.
+func (a absent) allows(offset uint32) bool {
+	return int(offset/64) < len(a.destroyed) && a.destroyed[offset/64]>>(offset%64)&1 == 1
+}
+
 // index takes the next entry into the run that should be, and compares the run when it is complete.
-func (a *auditor) index(it *item) error {
+func (a *auditor) index(it *item, hidden bool) error {
+	if a.segment.n%zoneLength == 0 {
+		a.absent.living = append(a.absent.living, emptyZone)
+	}
+	if !it.entry.Destroyed {
+		a.absent.living[len(a.absent.living)-1].add(it.when(it.entry.Received))
+	} else {
+		for n := int(a.segment.n / 64); len(a.absent.destroyed) <= n; {
+			a.absent.destroyed = append(a.absent.destroyed, 0)
+		}
+		a.absent.destroyed[a.segment.n/64] |= 1 << (a.segment.n % 64)
+	}
+	a.absent.hidden = a.absent.hidden || hidden
 	a.segment.add(it.terms, it.when(it.entry.Received))
 	if a.segment.n < a.length {
 		return nil
 	}
-	s := a.segment
-	a.segment = newSegment(s.run + 1)
+	err := a.compareRun(a.segment)
+	a.segment, a.absent = newSegment(a.segment.run+1), absent{}
+	return err
+}
+
+// compareRun compares a stored run with what it should be. Of destroyed entries it may have more.
+func (a *auditor) compareRun(s *segment) error {
 	marker := a.markers[s.run]
-	if marker == nil {
+	if marker == nil || a.absent.hidden {
 		return nil
 	}
 	h := sha256.New()
@@ -80,30 +109,54 @@ func (a *auditor) index(it *item) error {
 		if err := a.comparePostings(s); err != nil {
 			return err
 		}
-		return wrong(s.run*a.length, nil, "run %d of the index is not written as it should be", s.run)
+		if a.absent.destroyed == nil {
+			return wrong(s.run*a.length, nil, "run %d of the index is not written as it should be", s.run)
+		}
 	}
 	if !slices.Equal(marker, encodeMarker(a.o.TermsVersion, a.length, s.allZones())) {
-		return wrong(s.run*a.length+a.zoneDifference(marker, s), nil, "run %d of the index gives other times", s.run)
+		if i := a.zoneDifference(marker, s); i >= 0 {
+			return wrong(s.run*a.length+i, nil, "run %d of the index gives other times", s.run)
+		}
 	}
 	return nil
 }
 
-// zoneDifference returns the first offset whose zone is not what it should be.
+// zoneDifference returns the first offset whose zone is not what it should be, -1 if there is none. A zone with destroyed entries
+// may still be the one that they widened, which nobody knows any more.
 func (a *auditor) zoneDifference(marker []byte, s *segment) int64 {
 	got, _ := decodeMarker(marker, a.o.TermsVersion, a.length)
+	excused := false
 	for i, z := range s.allZones() {
-		if i >= len(got) || got[i] != z {
-			return int64(i) * zoneLength
+		from := int64(i) * zoneLength
+		switch {
+		case i < len(got) && got[i] == z:
+		case i < len(got) && a.absent.within(from, from+zoneLength) && got[i].covers(a.absent.living[i]):
+			excused = true
+		default:
+			return from
 		}
 	}
+	if excused {
+		return -1
+	}
 	return 0
+}
+
+// within tells whether there are destroyed entries at the offsets [from, to).
+func (a absent) within(from, to int64) bool {
+	for i := from; i < to; i++ {
+		if a.allows(uint32(i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // earlierPosting is asked when something else was found wrong, before the run it lies in could be compared: a posting of an
 // entry in front of it may be wrong too.
 func (a *auditor) earlierPosting(err error) error {
 	var e *AuditError
-	if !errors.As(err, &e) || a.segment.n == 0 || a.markers[a.segment.run] == nil {
+	if !errors.As(err, &e) || a.segment.n == 0 || a.absent.hidden || a.markers[a.segment.run] == nil {
 		return err
 	}
 	var earlier *AuditError
@@ -120,7 +173,8 @@ func (a *auditor) comparePostings(s *segment) error {
 	defer stop()
 	first := s.n
 	differ := func(offsets []uint32) {
-		if len(offsets) > 0 {
+		// What only the log has is never of a destroyed entry.
+		if offsets = slices.DeleteFunc(offsets, a.absent.allows); len(offsets) > 0 {
 			first = min(first, int64(offsets[0]))
 		}
 	}
@@ -135,7 +189,7 @@ func (a *auditor) comparePostings(s *segment) error {
 			differ(want)
 			continue
 		}
-		differ(firstDifference(want, a.offsets(stored.Value)))
+		differ(firstDifference(want, slices.DeleteFunc(a.offsets(stored.Value), a.absent.allows)))
 		stored, err, more = next()
 	}
 	for more && err == nil {

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"crypto/cipher"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -73,12 +74,28 @@ func benchIndex(e hippad.Entry) ledger.Indexed {
 }
 
 func benchWorld(b *testing.B) (*localstore.Store, *ledger.Ledger, [][]hippad.Entry) {
+	return benchWorldWith(b, nil)
+}
+
+// benchWorldWith is a log whose content is sealed, if there is a vault.
+func benchWorldWith(b *testing.B, v *vault) (*localstore.Store, *ledger.Ledger, [][]hippad.Entry) {
 	store, err := localstore.Open(b.TempDir(), localstore.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { store.Close() })
 	o := options()
+	if v != nil {
+		o = v.options()
+		o.RunLength = 0
+		key, _, err := v.seal(time.Time{}, ledger.DefaultClass)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ready := aead(key) // made once, as a key ring does
+		o.SealKey = func(time.Time, string) (uint32, cipher.AEAD, error) { return key, ready, nil }
+		o.OpenKey = func(uint32) (cipher.AEAD, error) { return ready, nil }
+	}
 	o.Index = benchIndex
 	l := open(b, store, o)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -99,9 +116,13 @@ func processorTime(b *testing.B) time.Duration {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	for _, size := range []int{1, 64} {
-		b.Run(fmt.Sprintf("frame=%d", size), func(b *testing.B) {
-			store, l, reports := benchWorld(b)
+	for _, c := range []struct {
+		size  int
+		vault *vault
+	}{{1, nil}, {1, newVault()}, {64, nil}, {64, newVault()}} {
+		size := c.size
+		b.Run(fmt.Sprintf("frame=%d/sealed=%t", size, c.vault != nil), func(b *testing.B) {
+			store, l, reports := benchWorldWith(b, c.vault)
 			frames := make([][]hippad.Entry, len(reports)/size)
 			for i := range frames {
 				for j := range size {
@@ -168,8 +189,8 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 // benchFilled is a log of 300,000 entries: four runs in the store and a tail in memory.
-func benchFilled(b *testing.B) (*localstore.Store, *ledger.Ledger) {
-	store, l, reports := benchWorld(b)
+func benchFilled(b *testing.B, v *vault) (*localstore.Store, *ledger.Ledger) {
+	store, l, reports := benchWorldWith(b, v)
 	for i := range 300 {
 		var frame []hippad.Entry
 		for j := range 1000 {
@@ -183,7 +204,7 @@ func benchFilled(b *testing.B) (*localstore.Store, *ledger.Ledger) {
 }
 
 func BenchmarkFind(b *testing.B) {
-	_, l := benchFilled(b)
+	_, l := benchFilled(b, nil)
 	sample := func() []uint64 {
 		for e, err := range l.Entries(b.Context(), 123456, 123457) {
 			if err != nil {
@@ -225,7 +246,7 @@ func BenchmarkFind(b *testing.B) {
 }
 
 func BenchmarkReceipt(b *testing.B) {
-	_, l := benchFilled(b)
+	_, l := benchFilled(b, nil)
 	i := int64(0)
 	for b.Loop() {
 		i = (i*7919 + 13) % l.Size()
@@ -236,12 +257,12 @@ func BenchmarkReceipt(b *testing.B) {
 }
 
 func BenchmarkAudit(b *testing.B) {
-	store, l := benchFilled(b)
+	store, l := benchFilled(b, nil)
 	o := options()
 	o.Index = benchIndex
 	n := 0
 	for b.Loop() {
-		if err := ledger.Audit(b.Context(), store, o, nil); err != nil {
+		if _, err := ledger.Audit(b.Context(), store, o, nil); err != nil {
 			b.Fatal(err)
 		}
 		n++
@@ -250,7 +271,7 @@ func BenchmarkAudit(b *testing.B) {
 }
 
 func BenchmarkOpen(b *testing.B) {
-	store, l := benchFilled(b)
+	store, l := benchFilled(b, nil)
 	if err := l.Close(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -265,4 +286,58 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkEntries reads 10,000 entries.
+func BenchmarkEntries(b *testing.B) {
+	for _, v := range []*vault{nil, newVault()} {
+		b.Run(fmt.Sprintf("sealed=%t", v != nil), func(b *testing.B) {
+			_, l := benchFilled(b, v)
+			b.ResetTimer()
+			for b.Loop() {
+				for _, err := range l.Entries(b.Context(), 100000, 110000) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/10000/float64(b.N), "ns/entry")
+		})
+	}
+}
+
+// BenchmarkPurge ends the content of 300,000 entries, and then drops the old bytes.
+func BenchmarkPurge(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		store, l := benchFilled(b, newVault())
+		b.StartTimer()
+		got, err := l.Purge(b.Context(), ledger.Purge{Keys: []uint32{1}})
+		if err != nil || got.Destroyed != 300000 {
+			b.Fatal(got.Destroyed, err)
+		}
+		if err := store.Forget(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(300000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// BenchmarkReseal seals 300,000 entries of a log that was not sealed.
+func BenchmarkReseal(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		store, l := benchFilled(b, nil)
+		if err := l.Close(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		o := newVault().options()
+		o.RunLength, o.Index = 0, benchIndex
+		l = open(b, store, o)
+		b.StartTimer()
+		if err := l.Reseal(b.Context(), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(300000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }

@@ -1,13 +1,13 @@
 package ledger
 
 import (
-	_ "embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
+	"math/bits"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"hippad"
@@ -19,13 +19,14 @@ const (
 	blockEntries = 16        // entries in a block, at most
 	blockBytes   = 256 << 10 // bodies in a block, unless a single one is bigger
 
-	blockFormat   = 1
+	blockFormat1  = 1
+	blockFormat2  = 2
 	notSealed     = 0 // key id of content that is not sealed
 	noDictionary  = 0
 	dictionary1   = 1
-	blockHeader   = 3 + 4 // format, key id, dictionary, checksum
+	maxPurges     = 64 // times that a block may be purged
 	maxLeafLength = 200
-	maxPrincipal  = 4096 // kind, id and name of a reporter together
+	maxPrincipal  = 4096 // kind, id, name and organisation of a reporter together
 	// maxSection bounds what one section of a block may unfold to: one body of MaxBody, or sixteen small ones.
 	maxSection = MaxBody + blockBytes + blockEntries*(maxPrincipal+64)
 )
@@ -33,97 +34,128 @@ const (
 // MaxBody is the longest body, in bytes, that the ledger takes.
 const MaxBody = 64 << 20
 
-//go:embed dictionary/1.txt
-var dictionaryText1 []byte
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// codec turns entries into block values and back. It is safe for concurrent use.
+// head is what stands in a block in front of its sections. The format, 2:
 //
 //	offset  bytes  field
-//	     0      1  format, 1
-//	     1      1  key id: 0, the content is not sealed
-//	     2      1  dictionary of the content: 0 none, 1 dictionary/1.txt
-//	     3      4  CRC-32C, big-endian, of the bytes 0 to 2 and of everything after it
-//	     7         first index, uvarint
+//	     0      1  format, 2
+//	     1      1  dictionary of the content: 0 none, 1 dictionary/1.txt
+//	     2      4  CRC-32C, big-endian, of the bytes 0 and 1 and of everything after it
+//	     6         key id, uvarint: 0, the content is not sealed
+//	               first index, uvarint
 //	               number of entries, uvarint
+//	               number of purges, uvarint, and for each, in order: the key id that was purged, uvarint; a bitmap, uvarint, of the
+//	                 entries whose content ended with it, the first entry in the lowest bit
 //	               leaves: length, uvarint, and a zstd frame
-//	               content: length, uvarint, and a zstd frame with the dictionary
+//	               content: length, uvarint, and a zstd frame with the dictionary, sealed with the key; empty if no entry has any
 //
-// Leaves, unfolded, are the leaf of each entry, its length (uvarint) in front. Content, unfolded, is for each entry the
-// reporter's kind, id and name and the body, each with its length (uvarint) in front. Content can be destroyed without
-// touching the leaves.
-type codec struct {
-	leaves, content     *zstd.Encoder
-	decode, decodePlain *zstd.Decoder
+// Leaves, unfolded, are the leaf of each entry, its length (uvarint) in front. Content, unfolded, is for each entry that has
+// its content the reporter's kind, id, name and organisation and the body, each with its length (uvarint) in front. What
+// the content is sealed with authenticates the bytes 0 and 1 and those from 6 to the end of the purges.
+//
+// Format 1, which is read but not written any more, had the key id, always 0, as one byte in front of the dictionary, no purges
+// and no organisation.
+type head struct {
+	format     byte
+	dictionary byte
+	key        uint32
+	first      int64
+	count      int
+	purges     []purged
 }
 
-func newCodec(concurrency int) (*codec, error) {
-	var c codec
-	var errs [4]error
-	options := []zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(concurrency)}
-	c.leaves, errs[0] = zstd.NewWriter(nil, options...)
-	c.content, errs[1] = zstd.NewWriter(nil, append(options, zstd.WithEncoderDictRaw(dictionary1, dictionaryText1))...)
-	bounds := []zstd.DOption{zstd.WithDecoderConcurrency(concurrency), zstd.WithDecoderMaxMemory(maxSection)}
-	c.decodePlain, errs[2] = zstd.NewReader(nil, bounds...)
-	c.decode, errs[3] = zstd.NewReader(nil, append(bounds, zstd.WithDecoderDictRaw(dictionary1, dictionaryText1))...)
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
+// purged says what of a block ended with a key.
+type purged struct {
+	key  uint32
+	bits uint64
+}
+
+// destroyed returns the bitmap of the entries that have no content any more.
+func (h *head) destroyed() uint64 {
+	var all uint64
+	for _, p := range h.purges {
+		all |= p.bits
 	}
-	return &c, nil
+	return all
 }
 
-func (c *codec) close() {
-	c.decode.Close()
-	c.decodePlain.Close()
+// living returns how many entries have their content.
+func (h *head) living() int { return h.count - bits.OnesCount64(h.destroyed()) }
+
+func (h *head) end() int64 { return h.first + int64(h.count) }
+
+// fields appends everything of a head of format 2 that follows the checksum.
+func (h *head) fields(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(h.key))
+	b = binary.AppendUvarint(b, uint64(h.first))
+	b = binary.AppendUvarint(b, uint64(h.count))
+	b = binary.AppendUvarint(b, uint64(len(h.purges)))
+	for _, p := range h.purges {
+		b = binary.AppendUvarint(b, uint64(p.key))
+		b = binary.AppendUvarint(b, p.bits)
+	}
+	return b
 }
 
-// encodeBlock returns the block of entries, whose leaves are given as bytes.
-func (c *codec) encodeBlock(entries []*item, leaves [][]byte) Block {
+// sumAt returns where in a block of a format the checksum stands.
+func sumAt(format byte) int {
+	if format == blockFormat1 {
+		return 3
+	}
+	return 2
+}
+
+// blockSum returns the checksum that the block should have. The block must be at least as long as its fixed part.
+func blockSum(value []byte) uint32 {
+	at := sumAt(value[0])
+	return crc32.Update(crc32.Update(0, castagnoli, value[:at]), castagnoli, value[at+4:])
+}
+
+// packLeaves writes the section of the leaves.
+func (c *codec) packLeaves(leaves [][]byte) []byte {
 	var plain []byte
 	for _, leaf := range leaves {
 		plain = appendPrefixed(plain, leaf)
 	}
-	size := 0
-	for _, it := range entries {
-		size += len(it.entry.Body) + len(it.entry.Reporter.ID) + len(it.entry.Reporter.Name) + 32
+	return c.leaves.EncodeAll(plain, nil)
+}
+
+// encodeBlock writes a block of format 2, whose head names the key of its content. Entries are those that have their
+// content, in order; leaves are as packLeaves gives them.
+func (c *codec) encodeBlock(h head, leaves []byte, entries []*hippad.Entry, key dataKey) Block {
+	h.format, h.dictionary = blockFormat2, dictionary1
+	var content []byte
+	if len(entries) > 0 {
+		content = c.packContent(entries)
 	}
-	content := make([]byte, 0, size)
-	for _, it := range entries {
-		content = appendPrefixed(content, string(it.entry.Reporter.Kind))
-		content = appendPrefixed(content, it.entry.Reporter.ID)
-		content = appendPrefixed(content, it.entry.Reporter.Name)
-		content = appendPrefixed(content, it.entry.Body)
+	value := make([]byte, 6, 6+len(leaves)+len(content)+96+12*len(h.purges))
+	value[0], value[1] = h.format, h.dictionary
+	value = h.fields(value)
+	authenticated := append(append(make([]byte, 0, len(value)), value[:2]...), value[6:]...)
+	value = appendPrefixed(value, leaves)
+	if len(content) > 0 && key.id != notSealed {
+		value = binary.AppendUvarint(value, uint64(len(content)+key.aead.Overhead()))
+		value = key.aead.Seal(value, nil, content, authenticated)
+	} else {
+		value = appendPrefixed(value, content)
 	}
-	first := entries[0].entry.Index
-	packed := c.content.EncodeAll(content, make([]byte, 0, len(content)/4+128))
-	value := make([]byte, blockHeader, blockHeader+len(plain)+len(packed)+32)
-	copy(value, []byte{blockFormat, notSealed, dictionary1})
-	value = binary.AppendUvarint(value, uint64(first))
-	value = binary.AppendUvarint(value, uint64(len(entries)))
-	value = appendPrefixed(value, c.leaves.EncodeAll(plain, nil))
-	value = appendPrefixed(value, packed)
-	binary.BigEndian.PutUint32(value[3:], blockSum(value))
-	return Block{First: first, Value: value}
+	binary.BigEndian.PutUint32(value[2:], blockSum(value))
+	return Block{First: h.first, Value: value}
 }
 
 func appendPrefixed[T ~string | ~[]byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-func blockSum(value []byte) uint32 {
-	return crc32.Update(crc32.Update(0, castagnoli, value[:3]), castagnoli, value[blockHeader:])
-}
-
 // opened is a block whose leaves are unfolded.
 type opened struct {
-	first      int64
-	leaves     [][]byte
-	dictionary byte
-	packed     []byte
+	head
+	leaves        [][]byte
+	packedLeaves  []byte
+	packed        []byte // the content, as it stands in the block
+	authenticated []byte // what the content's seal covers besides the content
 }
-
-func (o *opened) end() int64 { return o.first + int64(len(o.leaves)) }
 
 var errBlock = errors.New("damaged")
 
@@ -138,90 +170,91 @@ func (c *codec) open(b Block) (*opened, error) {
 
 func (c *codec) openValue(b Block) (*opened, error) {
 	v := b.Value
+	if len(v) == 0 {
+		return nil, fmt.Errorf("%w: it is empty", errBlock)
+	}
+	at := sumAt(v[0])
 	switch {
-	case len(v) < blockHeader:
+	case v[0] != blockFormat1 && v[0] != blockFormat2:
+		return nil, fmt.Errorf("%w: format %d, this program knows only 1 and 2", errBlock, v[0])
+	case len(v) < at+4:
 		return nil, fmt.Errorf("%w: %d bytes are too few", errBlock, len(v))
-	case v[0] != blockFormat:
-		return nil, fmt.Errorf("%w: format %d, this program knows only %d", errBlock, v[0], blockFormat)
-	case binary.BigEndian.Uint32(v[3:]) != blockSum(v):
+	case binary.BigEndian.Uint32(v[at:]) != blockSum(v):
 		return nil, fmt.Errorf("%w: checksum", errBlock)
-	case v[1] != notSealed:
-		return nil, fmt.Errorf("sealed with key %d, which this program does not have", v[1])
-	case v[2] != noDictionary && v[2] != dictionary1:
-		return nil, fmt.Errorf("%w: dictionary %d is not known", errBlock, v[2])
 	}
-	r := reader{rest: v[blockHeader:]}
-	first, count := r.uvarint(), r.uvarint()
-	leaves, packed := r.prefixed(), r.prefixed()
+	r := reader{rest: v[at+4:]}
+	o := &opened{head: head{format: v[0], dictionary: v[at-1]}}
+	if err := o.readHead(v, &r); err != nil {
+		return nil, err
+	}
+	o.authenticated = append(append(make([]byte, 0, len(v)-len(r.rest)), v[:at]...), v[at+4:len(v)-len(r.rest)]...)
+	o.packedLeaves, o.packed = r.prefixed(), r.prefixed()
 	switch {
-	case r.bad || len(r.rest) > 0 || count == 0 || count > blockEntries:
-		return nil, fmt.Errorf("%w: header", errBlock)
-	case first != uint64(b.First):
-		return nil, fmt.Errorf("%w: it belongs at %d", errBlock, first)
+	case r.bad || len(r.rest) > 0:
+		return nil, fmt.Errorf("%w: sections", errBlock)
+	case o.first != b.First:
+		return nil, fmt.Errorf("%w: it belongs at %d", errBlock, o.first)
+	case (o.living() == 0) != (len(o.packed) == 0):
+		return nil, fmt.Errorf("%w: %d of its entries have content, which takes %d bytes", errBlock, o.living(), len(o.packed))
 	}
-	plain, err := c.unfold(c.decodePlain, leaves, blockEntries*(maxLeafLength+2))
+	return o, c.openLeaves(o)
+}
+
+// readHead reads what stands between the checksum and the sections.
+func (h *head) readHead(v []byte, r *reader) error {
+	key := uint64(v[1])
+	if h.format == blockFormat2 {
+		key = r.uvarint()
+	}
+	first, count := r.uvarint(), r.uvarint()
+	purges := uint64(0)
+	if h.format == blockFormat2 {
+		purges = r.uvarint()
+	}
+	switch {
+	case h.format == blockFormat1 && key != notSealed:
+		return fmt.Errorf("%w: key %d in a block of format 1", errBlock, key)
+	case r.bad || count == 0 || count > blockEntries || first > math.MaxInt64-blockEntries || key > math.MaxUint32 || purges > maxPurges:
+		return fmt.Errorf("%w: header", errBlock)
+	case h.dictionary != noDictionary && h.dictionary != dictionary1:
+		return fmt.Errorf("%w: dictionary %d is not known", errBlock, h.dictionary)
+	}
+	h.key, h.first, h.count = uint32(key), int64(first), int(count)
+	var all uint64
+	for range purges {
+		key, bits := r.uvarint(), r.uvarint()
+		if r.bad || key == notSealed || key > math.MaxUint32 || bits>>count != 0 || bits&all != 0 {
+			return fmt.Errorf("%w: purges", errBlock)
+		}
+		all |= bits
+		h.purges = append(h.purges, purged{uint32(key), bits})
+	}
+	return nil
+}
+
+func (c *codec) openLeaves(o *opened) error {
+	plain, err := c.unfold(c.decodePlain, o.packedLeaves, blockEntries*(maxLeafLength+2))
 	if err != nil {
-		return nil, fmt.Errorf("leaves: %w", err)
+		return fmt.Errorf("leaves: %w", err)
 	}
-	o := &opened{first: b.First, dictionary: v[2], packed: packed, leaves: make([][]byte, count)}
-	r = reader{rest: plain}
+	r := reader{rest: plain}
+	o.leaves = make([][]byte, o.count)
 	for i := range o.leaves {
 		o.leaves[i] = r.prefixed()
 	}
 	if r.bad || len(r.rest) > 0 {
-		return nil, fmt.Errorf("leaves: %w", errBlock)
+		return fmt.Errorf("leaves: %w", errBlock)
 	}
-	return o, nil
+	return nil
 }
 
-// unfold decodes one zstd frame of at most limit bytes.
-func (c *codec) unfold(d *zstd.Decoder, frame []byte, limit uint64) ([]byte, error) {
-	var h zstd.Header
-	if err := h.Decode(frame); err != nil || h.HasFCS && h.FrameContentSize > limit {
-		return nil, fmt.Errorf("%w: zstd header", errBlock)
-	}
-	out, err := d.DecodeAll(frame, nil)
+// leaf reads the leaf of entry i.
+func (o *opened) leaf(i int) (receipt.Leaf, error) {
+	leaf, err := receipt.ParseLeaf(o.leaves[i])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBlock, err)
+		return leaf, fmt.Errorf("block at %d: %w", o.first, err)
 	}
-	if uint64(len(out)) > limit {
-		return nil, fmt.Errorf("%w: unfolds to %d bytes", errBlock, len(out))
-	}
-	return out, nil
-}
-
-// entries unfolds the content. Each entry is what its leaf and its content say; whether the two belong together is for
-// Audit to find out.
-func (c *codec) entries(o *opened) ([]hippad.Entry, error) {
-	fail := func(err error) ([]hippad.Entry, error) {
-		return nil, fmt.Errorf("block at %d: content: %w", o.first, err)
-	}
-	d := c.decodePlain
-	if o.dictionary == dictionary1 {
-		d = c.decode
-	}
-	content, err := c.unfold(d, o.packed, maxSection)
-	if err != nil {
-		return fail(err)
-	}
-	r := reader{rest: content}
-	out := make([]hippad.Entry, len(o.leaves))
-	for i := range out {
-		leaf, err := receipt.ParseLeaf(o.leaves[i])
-		if err != nil {
-			return fail(err)
-		}
-		e := &out[i]
-		e.Index, e.Received, e.Door, e.Media, e.Fault = o.first+int64(i), leaf.Received, leaf.Door, leaf.Media, leaf.Fault
-		e.Reporter.Kind = hippad.PrincipalKind(r.prefixed())
-		e.Reporter.ID = string(r.prefixed())
-		e.Reporter.Name = string(r.prefixed())
-		e.Body = r.prefixed()
-	}
-	if r.bad || len(r.rest) > 0 {
-		return fail(errBlock)
-	}
-	return out, nil
+	return leaf, nil
 }
 
 // hash returns the leaf hash of entry i.

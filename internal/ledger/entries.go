@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -11,14 +12,15 @@ import (
 	"hippad/receipt"
 )
 
-// Entries yields the entries [from, to), those of them that exist, in order.
+// Entries yields the entries [from, to), those of them that exist, in order. One whose content was destroyed is Destroyed. A
+// key that is missing for another reason is an error of kind Unavailable.
 func (l *Ledger) Entries(ctx context.Context, from, to int64) iter.Seq2[hippad.Entry, error] {
 	return func(yield func(hippad.Entry, error) bool) {
 		from, to := max(from, 0), min(to, l.Size())
 		for o, err := range l.openBlocks(ctx, from, to) {
 			var entries []hippad.Entry
 			if err == nil {
-				entries, err = l.codec.entries(o)
+				entries, err = l.unfold(ctx, o)
 			}
 			if err != nil {
 				yield(hippad.Entry{}, err)
@@ -34,7 +36,8 @@ func (l *Ledger) Entries(ctx context.Context, from, to int64) iter.Seq2[hippad.E
 }
 
 // EntriesAt yields the entries at the given indexes, in the order given. Kind NotFound if one does not exist. Neighbours
-// that are asked for one after the other are decoded together.
+// that are asked for one after the other are decoded together. Entries whose content was destroyed, and missing keys, are as
+// with Entries.
 func (l *Ledger) EntriesAt(ctx context.Context, indexes []int64) iter.Seq2[hippad.Entry, error] {
 	return func(yield func(hippad.Entry, error) bool) {
 		var have []hippad.Entry // of one block
@@ -42,7 +45,7 @@ func (l *Ledger) EntriesAt(ctx context.Context, indexes []int64) iter.Seq2[hippa
 			if len(have) == 0 || i < have[0].Index || i > have[len(have)-1].Index {
 				o, err := l.openBlock(ctx, i)
 				if err == nil {
-					have, err = l.codec.entries(o)
+					have, err = l.unfold(ctx, o)
 				}
 				if err != nil {
 					yield(hippad.Entry{}, err)
@@ -112,7 +115,7 @@ func (l *Ledger) leaves(ctx context.Context, from, to int64) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, o.leaves[max(from-o.first, 0):min(to-o.first, int64(len(o.leaves)))]...)
+		out = append(out, o.leaves[max(from-o.first, 0):min(to-o.first, int64(o.count))]...)
 	}
 	return out, nil
 }
@@ -121,10 +124,34 @@ func (l *Ledger) openBlock(ctx context.Context, index int64) (*opened, error) {
 	if index < 0 || index >= l.Size() {
 		return nil, hippad.Errorf(hippad.NotFound, "there is no entry %d", index)
 	}
+	return l.blockOf(ctx, index)
+}
+
+// blockOf returns the block that holds an entry, which may lie beyond what readers may see.
+func (l *Ledger) blockOf(ctx context.Context, index int64) (*opened, error) {
 	for o, err := range l.openBlocks(ctx, index, index+1) {
 		return o, err
 	}
 	return nil, fmt.Errorf("entry %d: no block holds it", index)
+}
+
+// unfold returns the entries of a block. If its key was destroyed, what Purge had to keep is by now under another key, in the
+// same place: a reader that was slower than both looks again.
+func (l *Ledger) unfold(ctx context.Context, o *opened) ([]hippad.Entry, error) {
+	for {
+		entries, err := l.codec.entries(o)
+		if !errors.Is(err, errKeyDestroyed) {
+			return entries, err
+		}
+		now, err := l.blockOf(ctx, o.first)
+		if err != nil {
+			return nil, err
+		}
+		if now.key == o.key {
+			return now.withoutContent(allDestroyed)
+		}
+		o = now
+	}
 }
 
 // openBlocks yields the blocks that hold [from, to), checked to follow each other and to leave nothing out.
@@ -144,7 +171,7 @@ func openBlocks(ctx context.Context, store Store, c *codec, from, to int64) iter
 				o, err = c.open(b)
 			}
 			if err == nil && (o.first > next || o.end() <= next || next > from && o.first != next) {
-				err = fmt.Errorf("block at %d holds %d entries, wanted is %d: %w", o.first, len(o.leaves), next, errBlock)
+				err = fmt.Errorf("block at %d holds %d entries, wanted is %d: %w", o.first, o.count, next, errBlock)
 			}
 			if err != nil {
 				yield(nil, err)

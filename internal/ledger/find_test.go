@@ -230,7 +230,7 @@ func TestFindDuringWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	t.Cleanup(func() { store.Close() }) // after the ledger, which open closes
 	l := open(t, store, small())
 	var wg sync.WaitGroup
 	done := make(chan struct{})

@@ -17,23 +17,40 @@ import (
 
 func testBlock(t testing.TB, c *codec, first int64, bodies ...string) (Block, []hippad.Entry) {
 	t.Helper()
-	var items []*item
+	return sealedBlock(t, c, dataKey{}, nil, first, bodies...)
+}
+
+// sealedBlock is a block with a key, and of which something was purged.
+func sealedBlock(t testing.TB, c *codec, key dataKey, purges []purged, first int64, bodies ...string) (Block, []hippad.Entry) {
+	t.Helper()
+	h := head{key: key.id, first: first, count: len(bodies), purges: purges}
+	var living []*hippad.Entry
 	var leaves [][]byte
 	var entries []hippad.Entry
 	for i, body := range bodies {
 		e := hippad.Entry{Index: first + int64(i), Received: time.UnixMicro(int64(1e15 + i)).UTC(), Door: hippad.DoorFHIR,
-			Reporter: hippad.Principal{Kind: hippad.KindAddress, ID: "192.0.2.1", Name: "n"},
+			Reporter: hippad.Principal{Kind: hippad.KindAddress, ID: "192.0.2.1", Name: "n", Organisation: "o"},
 			Report:   hippad.Report{Media: hippad.MediaFHIRJSON, Body: []byte(body)}}
-		items = append(items, &item{entry: e})
 		entries = append(entries, e)
 		leaves = append(leaves, receipt.NewLeaf(e, [32]byte{byte(i)}, [32]byte{1}).Append(nil))
 	}
-	return c.encodeBlock(items, leaves), entries
+	for i := range entries {
+		if e := &entries[i]; h.destroyed()>>i&1 == 0 {
+			living = append(living, e)
+		}
+	}
+	b := c.encodeBlock(h, c.packLeaves(leaves), living, key)
+	for i := range entries {
+		if e := &entries[i]; h.destroyed()>>i&1 == 1 {
+			e.Destroyed, e.Reporter, e.Body = true, hippad.Principal{}, nil
+		}
+	}
+	return b, entries
 }
 
 func testCodec(t testing.TB) *codec {
 	t.Helper()
-	c, err := newCodec(2)
+	c, err := newCodec(2, testKeys())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,21 +82,24 @@ func TestBlockRoundTrip(t *testing.T) {
 
 func TestEveryFlippedBitAndEveryCutOfABlockIsAnError(t *testing.T) {
 	c := testCodec(t)
-	b, _ := testBlock(t, c, 77, "one body", "another body", "a third")
-	for i := range b.Value {
-		for bit := range 8 {
-			bad := Block{b.First, slices.Clone(b.Value)}
-			bad.Value[i] ^= 1 << bit
-			if _, err := c.open(bad); err == nil {
-				t.Fatalf("bit %d of byte %d", bit, i)
+	whole, _ := testBlock(t, c, 77, "one body", "another body", "a third")
+	sealed, _ := sealedBlock(t, c, testKey(5), partly, 77, "1", "2", "3", "4", "5")
+	for _, b := range []Block{whole, sealed} {
+		for i := range b.Value {
+			for bit := range 8 {
+				bad := Block{b.First, slices.Clone(b.Value)}
+				bad.Value[i] ^= 1 << bit
+				if _, err := c.open(bad); err == nil {
+					t.Fatalf("bit %d of byte %d", bit, i)
+				}
+			}
+			if _, err := c.open(Block{b.First, b.Value[:i]}); err == nil {
+				t.Fatalf("cut to %d bytes", i)
 			}
 		}
-		if _, err := c.open(Block{b.First, b.Value[:i]}); err == nil {
-			t.Fatalf("cut to %d bytes", i)
+		if _, err := c.open(Block{78, b.Value}); err == nil {
+			t.Error("a block at another place")
 		}
-	}
-	if _, err := c.open(Block{78, b.Value}); err == nil {
-		t.Error("a block at another place")
 	}
 }
 
@@ -90,19 +110,31 @@ func FuzzBlockWithRightChecksumIsBounded(f *testing.F) {
 	b, _ := testBlock(f, c, 3, "one body", "another body")
 	f.Add(b.Value)
 	f.Add(b.Value[:20])
+	for _, id := range []uint32{0, 5, 7, 10} {
+		key := dataKey{}
+		if id > 0 {
+			key = testKey(id)
+		}
+		b, _ := sealedBlock(f, c, key, partly, 3, "one", "two", "three", "four", "five")
+		f.Add(b.Value)
+		b, _ = sealedBlock(f, c, key, []purged{{1, 0b11}}, 3, "one", "two")
+		f.Add(b.Value)
+	}
+	old, _ := blockOfFormat1(f, c, 3, "one body", "another body")
+	f.Add(old.Value)
 	f.Fuzz(func(t *testing.T, v []byte) {
-		if len(v) < blockHeader {
+		if len(v) < 7 {
 			return
 		}
 		v = slices.Clone(v)
-		sum := blockSum(v)
-		v[3], v[4], v[5], v[6] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
+		at, sum := sumAt(v[0]), blockSum(v)
+		v[at], v[at+1], v[at+2], v[at+3] = byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum)
 		o, err := c.open(Block{3, v})
 		if err != nil {
 			return
 		}
-		if len(o.leaves) == 0 || len(o.leaves) > blockEntries {
-			t.Fatalf("%d entries", len(o.leaves))
+		if len(o.leaves) == 0 || len(o.leaves) > blockEntries || o.living() < 0 || len(o.purges) > maxPurges {
+			t.Fatalf("%d entries, %d of them living, %d purges", len(o.leaves), o.living(), len(o.purges))
 		}
 		entries, err := c.entries(o)
 		if err != nil {
@@ -113,10 +145,29 @@ func FuzzBlockWithRightChecksumIsBounded(f *testing.F) {
 			if e.Index != 3+int64(i) {
 				t.Fatalf("entry %d at %d", e.Index, i)
 			}
+			if gone := o.destroyed()>>i&1 == 1; e.Destroyed != gone || gone && (e.Body != nil || e.Reporter != hippad.Principal{}) {
+				t.Fatalf("entry %d: destroyed %v, want %v", e.Index, e.Destroyed, gone)
+			}
 			total += len(e.Body)
 		}
 		if total > maxSection {
 			t.Fatalf("%d bytes of bodies", total)
+		}
+		// What is read is written again to the same.
+		if o.format == blockFormat2 && o.key == notSealed {
+			var living []*hippad.Entry
+			for i := range entries {
+				if !entries[i].Destroyed {
+					living = append(living, &entries[i])
+				}
+			}
+			again, err := c.open(c.encodeBlock(o.head, o.packedLeaves, living, dataKey{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := c.entries(again); err != nil || !reflect.DeepEqual(got, entries) {
+				t.Fatalf("written again: %v", err)
+			}
 		}
 	})
 }

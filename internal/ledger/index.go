@@ -9,6 +9,8 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"hippad"
 )
 
 // DefaultRunLength is how many entries one run of the index covers.
@@ -19,10 +21,21 @@ const (
 	chunk      = 4096 // entries after which the newest postings are sorted
 )
 
-// Indexed is what the index knows of an entry.
+// DefaultClass is the retention class of an entry that has no other.
+const DefaultClass = "default"
+
+// Indexed is what the ledger is told about what an entry means.
 type Indexed struct {
 	Terms []uint64  // keyed hashes of its terms, in any order; the ledger sorts the slice
 	When  time.Time // event time; zero: when it was received
+	Class string    // retention class, which decides what key the content is sealed with; empty: DefaultClass
+}
+
+func (x Indexed) class() string {
+	if x.Class == "" {
+		return DefaultClass
+	}
+	return x.Class
 }
 
 // terms returns the distinct terms, sorted.
@@ -45,6 +58,9 @@ type zone struct{ min, max int64 }
 var emptyZone = zone{math.MaxInt64, math.MinInt64}
 
 func (z *zone) add(t int64) { z.min, z.max = min(z.min, t), max(z.max, t) }
+
+// covers tells whether every time of y, which may be empty, is in z.
+func (z zone) covers(y zone) bool { return z.min <= y.min && z.max >= y.max }
 
 // meets tells whether an entry of the zone may have a time in [from, to].
 func (z zone) meets(from, to int64) bool { return z.min <= to && z.max >= from }
@@ -95,6 +111,7 @@ type segment struct {
 	recent []posting   // the newest entries, in the order of the log
 	zones  []zone      // of the full zones
 	last   zone        // of the entries after them
+	gone   []uint64    // bitmap of the offsets whose entries were destroyed since, nil if none; replaced, never changed
 }
 
 func newSegment(run int64) *segment { return &segment{run: run, last: emptyZone} }
@@ -141,7 +158,25 @@ func (s *segment) find(term uint64) []uint32 {
 			out = append(out, p.offset)
 		}
 	}
+	if s.gone != nil {
+		out = slices.DeleteFunc(out, s.isGone)
+	}
 	return out
+}
+
+// isGone tells whether the entry at an offset was destroyed after it came into the segment.
+func (s *segment) isGone(offset uint32) bool {
+	return int(offset/64) < len(s.gone) && s.gone[offset/64]>>(offset%64)&1 == 1
+}
+
+// forget makes the segment find nothing at the offsets [from, to) any more. The postings stay in memory, but are not written.
+func (s *segment) forget(from, to int64) {
+	gone := make([]uint64, max(int64(len(s.gone)), (to+63)/64))
+	copy(gone, s.gone)
+	for i := from; i < to; i++ {
+		gone[i/64] |= 1 << (i % 64)
+	}
+	s.gone = gone
 }
 
 // postings yields every term with its encoded offsets, by term. A value is good until the next step.
@@ -152,6 +187,9 @@ func (s *segment) postings() iter.Seq2[uint64, []byte] {
 			all = append(all, c...)
 		}
 		all = append(all, s.recent...)
+		if s.gone != nil {
+			all = slices.DeleteFunc(all, func(p posting) bool { return s.isGone(p.offset) })
+		}
 		all = sortPostings(all, make([]posting, len(all)))
 		var value []byte
 		for len(all) > 0 {
@@ -239,7 +277,7 @@ type index struct {
 	length int64 // entries in a run
 
 	mu       sync.RWMutex
-	stored   [][]zone   // zone maps of the runs that the store has, from run 0 without a gap; under mu, only grows
+	stored   [][]zone   // zone maps of the runs that the store has, from run 0 without a gap; under mu
 	segments []*segment // the runs after those, all but the last of them full; under mu
 	size     int64      // entries indexed; under mu
 }
@@ -287,6 +325,30 @@ func (x *index) written() {
 	defer x.mu.Unlock()
 	x.stored = append(x.stored, x.segments[0].allZones())
 	x.segments = slices.Clone(x.segments[1:])
+}
+
+// forget takes the entries of the ranges out of the segments in memory, and returns how many runs are in the store. Nobody
+// may be writing a segment. Zones stay as they are: they only grow in memory.
+func (x *index) forget(ranges []hippad.Range) (stored int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, s := range x.segments {
+		base := s.run * x.length
+		for _, r := range ranges {
+			if from, to := max(r.First-base, 0), min(r.First+int64(r.Count)-base, s.n); from < to {
+				s.forget(from, to)
+			}
+		}
+	}
+	return int64(len(x.stored))
+}
+
+// replaced is told that a run in the store was written again.
+func (x *index) replaced(run int64, zones []zone) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stored = slices.Clone(x.stored) // snapshots hold the slice
+	x.stored[run] = zones
 }
 
 // snapshot is the index as of one moment.

@@ -8,6 +8,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,6 +46,16 @@ type Options struct {
 	// Received yet, and again when the index is rebuilt or audited.
 	Index func(hippad.Entry) Indexed
 
+	// SealKey returns the key, and its id, that content received at a time and of a retention class is sealed with. It is called
+	// by the sequencer, once for each class of a pool: it must not wait for the log, and its error fails the pool. The AEAD
+	// is one of cipher.NewGCMWithRandomNonce; the id is not 0. Nil: content is not sealed, which a log that is sealed refuses.
+	SealKey func(received time.Time, class string) (id uint32, key cipher.AEAD, err error)
+
+	// OpenKey returns the key with an id. Its error wraps KeyDestroyed if the key is gone for good; then the content is
+	// too. With any other error content cannot be read, but is not called destroyed.
+	OpenKey      func(id uint32) (cipher.AEAD, error)
+	KeyDestroyed error
+
 	// TermsVersion is the version of Index. When it differs from that of the stored runs, Open builds them again.
 	TermsVersion int
 
@@ -65,8 +76,16 @@ type Options struct {
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.Verifier == nil || o.Salt == nil || o.Index == nil {
-		return o, errors.New("ledger: options without verifier, salt or index")
+	if o.Salt == nil || o.Index == nil {
+		return o, errors.New("ledger: options without salt or index")
+	}
+	return o.withoutSecrets()
+}
+
+// withoutSecrets fills in what an audit needs.
+func (o Options) withoutSecrets() (Options, error) {
+	if o.Verifier == nil {
+		return o, errors.New("ledger: options without verifier")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -103,6 +122,9 @@ type Ledger struct {
 	fatal   atomic.Pointer[error] // why the log signs nothing any more
 	outcome atomic.Pointer[error] // of the newest pool; the error may be nil
 
+	rewriting chan struct{} // holds one element while Purge or Reseal is at work
+	runWriter sync.Mutex    // held by whoever calls Store.WriteRun; segments in memory forget entries under it
+
 	ctx      context.Context // ends when Close gives up waiting, and at the end of Close
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when the sequencer has ended
@@ -135,9 +157,11 @@ func Open(ctx context.Context, store Store, o Options) (*Ledger, error) {
 		done:     make(chan struct{}),
 		wakeRuns: make(chan struct{}, 1),
 		runTried: make(chan struct{}, 1),
+
+		rewriting: make(chan struct{}, 1),
 	}
 	l.pool.init(o.PoolBytes, o.PoolReports)
-	if l.codec, err = newCodec(runtime.GOMAXPROCS(0)); err != nil {
+	if l.codec, err = newCodec(runtime.GOMAXPROCS(0), o); err != nil {
 		return nil, err
 	}
 	if err := l.recover(ctx); err != nil {
@@ -150,7 +174,8 @@ func Open(ctx context.Context, store Store, o Options) (*Ledger, error) {
 	return l, nil
 }
 
-// Close takes no more frames, commits what is in the pool and stops. If ctx ends first, what is left fails.
+// Close takes no more frames, commits what is in the pool and stops. If ctx ends first, what is left fails. A Purge or Reseal
+// under way ends with an error.
 func (l *Ledger) Close(ctx context.Context) error {
 	l.pool.close()
 	var err error
@@ -162,6 +187,8 @@ func (l *Ledger) Close(ctx context.Context) error {
 	l.cancel()
 	<-l.done
 	l.runs.Wait()
+	l.rewriting <- struct{}{} // Purge and Reseal end with l.ctx, and none begins any more
+	<-l.rewriting
 	l.codec.close()
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"hippad"
 	"hippad/receipt"
 )
 
@@ -41,15 +42,18 @@ func (l *Ledger) recover(ctx context.Context) error {
 		return err
 	}
 	if tree.N > 0 {
-		leaves, err := l.leaves(ctx, tree.N-1, tree.N)
+		o, err := l.blockOf(ctx, tree.N-1)
 		if err != nil {
 			return err
 		}
-		leaf, err := receipt.ParseLeaf(leaves[0])
+		leaf, err := o.leaf(int(tree.N - 1 - o.first))
 		if err != nil {
 			return err
 		}
 		l.received = leaf.Received
+		if o.key != notSealed && l.o.SealKey == nil {
+			return hippad.Errorf(hippad.Conflict, "the content of this log is sealed, and there are no keys to go on with")
+		}
 	}
 	if err := l.recoverIndex(ctx, tree.N); err != nil {
 		return fmt.Errorf("index: %w", err)
@@ -154,7 +158,7 @@ func (l *Ledger) buildRun(ctx context.Context, run int64, progress func()) (*seg
 		if err != nil {
 			return nil, err
 		}
-		items, err := l.decode(o, from, from+l.index.length)
+		items, err := l.decode(ctx, o, from, from+l.index.length)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +177,7 @@ func (l *Ledger) scan(ctx context.Context, from, to int64, f func(*item)) error 
 	flush := func() error {
 		items := make([][]*item, len(blocks))
 		errs := make([]error, len(blocks))
-		parallel(len(blocks), 4, func(i int) { items[i], errs[i] = l.decode(blocks[i], from, to) })
+		parallel(len(blocks), 4, func(i int) { items[i], errs[i] = l.decode(ctx, blocks[i], from, to) })
 		blocks = blocks[:0]
 		for i := range items {
 			if errs[i] != nil {
@@ -202,8 +206,8 @@ func (l *Ledger) scan(ctx context.Context, from, to int64, f func(*item)) error 
 }
 
 // decode unfolds the entries of a block that lie in [from, to) and indexes them. The bodies are let go.
-func (l *Ledger) decode(o *opened, from, to int64) ([]*item, error) {
-	entries, err := l.codec.entries(o)
+func (l *Ledger) decode(ctx context.Context, o *opened, from, to int64) ([]*item, error) {
+	entries, err := l.unfold(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -212,14 +216,23 @@ func (l *Ledger) decode(o *opened, from, to int64) ([]*item, error) {
 		if e.Index < from || e.Index >= to {
 			continue
 		}
-		// Index gets what Append gave it.
-		asked := e
-		asked.Index, asked.Received = 0, time.Time{}
-		x := l.o.Index(asked)
-		e.Body = nil
-		items = append(items, &item{entry: e, terms: x.terms(), time: x.When})
+		items = append(items, indexedItem(e, l.o.Index))
 	}
 	return items, nil
+}
+
+// indexedItem makes the item of a stored entry, without its body. Nothing but its place and the time of receipt is known of one that is
+// destroyed.
+func indexedItem(e hippad.Entry, index func(hippad.Entry) Indexed) *item {
+	if e.Destroyed {
+		return &item{entry: e}
+	}
+	// Index gets what Append gave it.
+	asked := e
+	asked.Index, asked.Received = 0, time.Time{}
+	x := index(asked)
+	e.Body = nil
+	return &item{entry: e, terms: x.terms(), time: x.When}
 }
 
 // parallelErr calls f for 0 to n-1 on all cores and returns the errors. After the first error no more are begun.
@@ -256,8 +269,7 @@ func (l *Ledger) writeRuns() {
 			case <-l.ctx.Done():
 				return
 			}
-		} else if err := l.writeRun(l.ctx, s); err == nil {
-			l.index.written()
+		} else if err := l.writeSegment(s); err == nil {
 			l.runError.Store(nil)
 			wake(l.runTried)
 			pause = 0
@@ -276,6 +288,17 @@ func (l *Ledger) writeRuns() {
 			}
 		}
 	}
+}
+
+// writeSegment writes the oldest segment, which is full. Purge must not mark entries in it meanwhile.
+func (l *Ledger) writeSegment(s *segment) error {
+	l.runWriter.Lock()
+	defer l.runWriter.Unlock()
+	err := l.writeRun(l.ctx, s)
+	if err == nil {
+		l.index.written()
+	}
+	return err
 }
 
 func (l *Ledger) writeRun(ctx context.Context, s *segment) error {

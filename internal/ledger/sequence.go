@@ -151,7 +151,11 @@ func (l *Ledger) plan(frames []*frame) (*pending, error) {
 	if p.received.Before(l.received) {
 		p.received = l.received // the clock went back; the log does not
 	}
-	blocks, leaves := l.encode(p)
+	keys, err := l.sealKeys(p)
+	if err != nil {
+		return nil, err
+	}
+	blocks, leaves := l.encode(p, keys)
 	p.edge = l.edge
 	var rows rows
 	for _, h := range leaves {
@@ -235,12 +239,28 @@ func (l *Ledger) keepStream(key [32]byte, s stream) {
 	l.streams[key] = s
 }
 
+// sealKeys returns the key of every class that is in the pool, each asked for once.
+func (l *Ledger) sealKeys(p *pending) (map[string]dataKey, error) {
+	keys := make(map[string]dataKey)
+	for _, it := range p.items {
+		if _, ok := keys[it.class]; ok {
+			continue
+		}
+		key, err := l.o.sealKey(p.received, it.class)
+		if err != nil {
+			return nil, err
+		}
+		keys[it.class] = key
+	}
+	return keys, nil
+}
+
 // encode stamps the items and makes their blocks and leaf hashes, on all cores.
-func (l *Ledger) encode(p *pending) ([]Block, []tlog.Hash) {
+func (l *Ledger) encode(p *pending, keys map[string]dataKey) ([]Block, []tlog.Hash) {
 	var groups [][]*item
 	for rest := p.items; len(rest) > 0; {
 		n, bytes := 1, len(rest[0].entry.Body)
-		for n < len(rest) && n < blockEntries && bytes+len(rest[n].entry.Body) <= blockBytes {
+		for n < len(rest) && n < blockEntries && rest[n].class == rest[0].class && bytes+len(rest[n].entry.Body) <= blockBytes {
 			bytes += len(rest[n].entry.Body)
 			n++
 		}
@@ -252,13 +272,17 @@ func (l *Ledger) encode(p *pending) ([]Block, []tlog.Hash) {
 	first := p.items[0].entry.Index
 	parallel(len(groups), 4, func(i int) {
 		leaves := make([][]byte, len(groups[i]))
+		entries := make([]*hippad.Entry, len(groups[i]))
 		for j, it := range groups[i] {
 			it.entry.Received = p.received
 			leaf := receipt.NewLeaf(it.entry, l.o.Salt(it.entry.Index), it.digest)
 			leaves[j] = leaf.Append(make([]byte, 0, 96+len(it.entry.Media)))
 			hashes[it.entry.Index-first] = tlog.RecordHash(leaves[j])
+			entries[j] = &it.entry
 		}
-		blocks[i] = l.codec.encodeBlock(groups[i], leaves)
+		key := keys[groups[i][0].class]
+		h := head{key: key.id, first: entries[0].Index, count: len(entries)}
+		blocks[i] = l.codec.encodeBlock(h, l.codec.packLeaves(leaves), entries, key)
 	})
 	return blocks, hashes
 }

@@ -15,12 +15,12 @@ var ErrMoved = errors.New("the log has moved on")
 // business of this package, so every store keeps the same bytes. It is implemented by internal/localstore and
 // storetest.Memory; storetest.Run is this contract as a suite.
 //
-// There is one writer at a time: Commit is called by one goroutine, WriteRun and DropRuns by another. Reads come from any
+// There is one writer at a time: Commit is called by one goroutine, WriteRun and DropRuns by another, Rewrite by a third. Reads come from any
 // number of goroutines at any moment. Iterators may be left early, and report an error as their last pair. What a store
 // hands out belongs to the receiver. A wait ends when ctx does. An error of kind Unavailable says that the store does not
 // work now but may again; ledger retries on its own.
 //
-// The log (Commit, Blocks, Hashes, Stream, Streams, Checkpoints) is the truth. The runs (WriteRun, DropRuns, Runs,
+// The log (Commit, Rewrite, Blocks, Hashes, Stream, Streams, Checkpoints) is the truth. The runs (WriteRun, DropRuns, Runs,
 // Postings, AllPostings) are derived from it and may be missing at any time.
 type Store interface {
 	// Tail returns the size of the log and its newest checkpoint; the zero Tail for an empty log. It shows only what
@@ -33,6 +33,11 @@ type Store interface {
 	// stored. Any other error: it may have been stored or not, see Tail. Reads that begin after Tail or Commit showed a
 	// size see everything below it. The store keeps nothing of c, and changes nothing in it, after it returned.
 	Commit(ctx context.Context, c Commit) error
+
+	// Rewrite replaces the values of blocks that exist, found by First: all of them or none. It is durable when it returns
+	// nil. An error if one does not exist; then nothing was changed. After any other error it may have been done or not,
+	// or be done later, but never in part. The store keeps nothing of the blocks after it returned.
+	Rewrite(ctx context.Context, blocks []Block) error
 
 	// Blocks yields, in order, the blocks that hold entries of [from, to): it begins with the last block whose First is not
 	// greater than from, and goes on while First is less than to.
@@ -53,7 +58,7 @@ type Store interface {
 
 	// WriteRun stores a run: all of it or nothing. It need not be durable on return, but if a later Commit survives a crash
 	// a run that is there is there whole. Runs never returns a number whose postings are not all readable. Writing a number
-	// that is there already, with the same content, changes nothing.
+	// that is there already replaces that run in one step: what the new one does not have is gone.
 	WriteRun(ctx context.Context, r Run) error
 
 	// DropRuns removes every run.

@@ -65,6 +65,10 @@ func indexed(e hippad.Entry) ledger.Indexed {
 			x.When = time.UnixMicro(micros).UTC()
 			continue
 		}
+		if class, ok := strings.CutPrefix(w, "class="); ok {
+			x.Class = class
+			continue
+		}
 		x.Terms = append(x.Terms, term(w))
 	}
 	return x
@@ -140,26 +144,32 @@ func bodies(t testing.TB, l *ledger.Ledger) []string {
 	return out
 }
 
-func audit(t testing.TB, store ledger.Store, o ledger.Options) {
+func audit(t testing.TB, store ledger.Store, o ledger.Options) ledger.Audited {
 	t.Helper()
-	if err := ledger.Audit(context.Background(), store, o, nil); err != nil {
+	got, err := ledger.Audit(context.Background(), store, o, nil)
+	if err != nil {
 		t.Fatalf("audit: %v", err)
 	}
+	return got
 }
 
 // checkReceipts verifies the receipt of every entry.
 func checkReceipts(t testing.TB, l *ledger.Ledger) {
 	t.Helper()
-	_, verifier := testKey()
 	for i, body := range bodies(t, l) {
 		r, err := l.Receipt(t.Context(), int64(i))
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := receipt.Verify(r, []byte(body), verifier)
-		if err != nil || p.Index != int64(i) {
-			t.Fatalf("receipt of %d: %v", i, err)
-		}
+		verifyReceipt(t, r, int64(i), []byte(body))
+	}
+}
+
+func verifyReceipt(t testing.TB, r hippad.Receipt, index int64, body []byte) {
+	t.Helper()
+	_, verifier := testKey()
+	if p, err := receipt.Verify(r, body, verifier); err != nil || p.Index != index {
+		t.Fatalf("receipt of %d: %v", index, err)
 	}
 }
 

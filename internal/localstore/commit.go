@@ -111,33 +111,42 @@ func (s *Store) settled(ctx context.Context) error {
 	return s.await(ctx)
 }
 
-// await waits for the commit in flight: to its end, or while the disk is full, a while.
+// await waits for the commit in flight.
 func (s *Store) await(ctx context.Context) error {
-	f := s.inFlight
+	err, over := s.finish(ctx, s.inFlight.done)
+	if !over {
+		return err
+	}
+	if err == nil {
+		s.tail = s.inFlight.tail
+	}
+	s.inFlight = nil
+	return err
+}
+
+// finish waits for a write that Pebble has taken: to its end, or while the disk is full, a while. It tells whether the write is
+// over; if not, it may still be done.
+func (s *Store) finish(ctx context.Context, done <-chan error) (err error, over bool) {
 	var stuck time.Duration
 	tick := time.NewTicker(patience / 8)
 	defer tick.Stop()
 	for {
 		select {
-		case err := <-f.done:
+		case err := <-done:
 			if err := s.usable(); err != nil {
-				return err
+				return err, false
 			}
-			s.inFlight = nil
-			if err == nil {
-				s.tail = f.tail
-			}
-			return err
+			return err, true
 		case <-s.broken:
-			return s.usable()
+			return s.usable(), false
 		case <-ctx.Done():
-			return ctx.Err()
+			return ctx.Err(), false
 		case <-tick.C:
 			if s.disk.waiting() {
 				stuck += patience / 8
 			}
 			if stuck >= patience {
-				return full(0, s.o.Reserve)
+				return full(0, s.o.Reserve), false
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -11,7 +12,8 @@ import (
 )
 
 // A rung is one step of the ladder of formats: what is different in this format from the one before, and how a store of the
-// one before becomes one of this. A step may be interrupted and done again.
+// one before becomes one of this. A step may be interrupted and done again. Without migrate there is nothing to do: what
+// was written before is read as it is.
 type rung struct {
 	format  uint32
 	reason  string
@@ -21,7 +23,8 @@ type rung struct {
 // ladder returns the formats, oldest first. Stores climb it when they are opened; none ever goes down.
 func ladder() []rung {
 	return []rung{
-		{1, "the first", func(*Store) error { return nil }},
+		{1, "the first", nil},
+		{2, "blocks of format 2: content that is sealed and can be destroyed, the reporter's organisation", nil},
 	}
 }
 
@@ -38,6 +41,8 @@ func (s *Store) checkFormat(readOnly bool) error {
 			WithHint("use the newer hippad that wrote it")
 	case have == newest:
 		return nil
+	case readOnly && have > 0 && !slices.ContainsFunc(steps, func(r rung) bool { return r.format > have && r.migrate != nil }):
+		return nil
 	case readOnly:
 		return hippad.Errorf(hippad.Conflict, "the store has format %d, reading it needs format %d", have, newest).
 			WithHint("open it once for writing: hippad serve")
@@ -46,8 +51,10 @@ func (s *Store) checkFormat(readOnly bool) error {
 		if step.format <= have {
 			continue
 		}
-		if err := step.migrate(s); err != nil {
-			return fmt.Errorf("to format %d, %s: %w", step.format, step.reason, err)
+		if step.migrate != nil {
+			if err := step.migrate(s); err != nil {
+				return fmt.Errorf("to format %d, %s: %w", step.format, step.reason, err)
+			}
 		}
 		number := binary.BigEndian.AppendUint32(nil, step.format)
 		if err := s.db.Set([]byte{keyFormat}, number, pebble.Sync); err != nil {

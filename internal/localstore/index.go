@@ -21,7 +21,7 @@ import (
 const runFile = "run.building"
 
 // WriteRun implements ledger.Store: the run becomes one sorted file, which Pebble takes in whole. Nothing of it goes through
-// the write-ahead log, and commits do not wait for it.
+// the write-ahead log, and commits do not wait for it. If it replaces another, the same file buries what is left of that one.
 func (s *Store) WriteRun(ctx context.Context, r ledger.Run) error {
 	if r.Number < 0 || r.Number > math.MaxUint32 {
 		return fmt.Errorf("run %d cannot be stored", r.Number)
@@ -32,8 +32,12 @@ func (s *Store) WriteRun(ctx context.Context, r ledger.Run) error {
 	if err := s.room(0); err != nil {
 		return err
 	}
+	old, err := s.oldTerms(ctx, r.Number)
+	if err != nil {
+		return fmt.Errorf("write run %d: %w", r.Number, err)
+	}
 	path := s.o.FS.PathJoin(s.dir, runFile)
-	err := s.buildRun(path, r)
+	err = s.buildRun(path, r, old)
 	if err == nil {
 		err = s.ingest(ctx, path)
 	}
@@ -61,26 +65,98 @@ func (s *Store) ingest(ctx context.Context, path string) error {
 	}
 }
 
-// buildRun writes the sorted file.
-func (s *Store) buildRun(path string, r ledger.Run) (err error) {
+// lookAhead is how many runs are looked for in one pass over the index. Postings are sorted by term, so to find those of one
+// run is to read all; who replaces a run mostly replaces the next one too.
+const lookAhead = 16
+
+// oldTerms returns, in order, the terms of a run that is there already, none if there is none.
+func (s *Store) oldTerms(ctx context.Context, run int64) ([]uint64, error) {
+	there, err := s.hasRun(run)
+	if err != nil || !there {
+		s.ahead = nil
+		return nil, err
+	}
+	if terms, ok := s.ahead[run]; ok {
+		delete(s.ahead, run)
+		return terms, nil
+	}
+	s.ahead = nil
+	found := map[int64][]uint64{run: nil}
+	for n := run + 1; n < min(run+lookAhead, math.MaxUint32); n++ {
+		if there, err := s.hasRun(n); err != nil {
+			return nil, err
+		} else if there {
+			found[n] = nil
+		}
+	}
+	for p, err := range s.AllPostings(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if terms, ok := found[p.Run]; ok {
+			found[p.Run] = append(terms, p.Term)
+		}
+	}
+	terms := found[run]
+	delete(found, run)
+	s.ahead = found
+	return terms, nil
+}
+
+func (s *Store) hasRun(run int64) (bool, error) {
+	_, closer, err := s.db.Get(runKey(run))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, closer.Close()
+}
+
+// buildRun writes the sorted file: the run, and tombstones for the old terms that it has no more.
+func (s *Store) buildRun(path string, r ledger.Run, old []uint64) (err error) {
 	f, err := s.disk.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
 	o := s.pebbleOptions(false)
 	o.EnsureDefaults()
-	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), o.MakeWriterOptions(len(o.Levels)-1, s.db.TableFormat()))
+	level := len(o.Levels) - 1
+	if len(old) > 0 {
+		level = 0 // in a file for the last level Pebble takes a tombstone for one that buries nothing any more
+	}
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), o.MakeWriterOptions(level, s.db.TableFormat()))
 	defer func() {
 		if cerr := w.Close(); err == nil {
 			err = cerr
 		}
 	}()
 	var key []byte
+	bury := func(until func(uint64) bool) error {
+		for len(old) > 0 && until(old[0]) {
+			key = postingKey(key[:0], old[0], r.Number)
+			if err := w.Delete(key); err != nil {
+				return err
+			}
+			old = old[1:]
+		}
+		return nil
+	}
 	for term, value := range r.Postings {
+		if err := bury(func(t uint64) bool { return t < term }); err != nil {
+			return err
+		}
+		if len(old) > 0 && old[0] == term {
+			old = old[1:]
+		}
 		key = postingKey(key[:0], term, r.Number)
 		if err := w.Set(key, value); err != nil {
 			return err
 		}
+	}
+	if err := bury(func(uint64) bool { return true }); err != nil {
+		return err
 	}
 	return w.Set(runKey(r.Number), r.Marker)
 }

@@ -50,6 +50,8 @@ type Store struct {
 	tail     ledger.Tail // the newest that is durable
 	inFlight *inFlight   // a commit whose outcome is open
 
+	ahead map[int64][]uint64 // owned by WriteRun: the terms of runs that may be replaced next
+
 	broken chan struct{} // closed when Pebble cannot go on
 	reason atomic.Pointer[error]
 	size   atomic.Int64
@@ -185,6 +187,26 @@ func (s *Store) Size() int64 {
 		s.size.Store(int64(m.Table.Local.LiveSize + m.WAL.Size))
 	}
 	return s.size.Load()
+}
+
+// Forget drops what was overwritten by Rewrite and by runs that were replaced from the tables of the store, which would
+// happen by itself in time. The log goes on meanwhile. It is housekeeping and no erasure: the write-ahead log keeps old bytes
+// until its files are written over or the store is opened again, and what a file system, a disk or a snapshot keeps of
+// deleted files is beyond a program. What makes content unreadable is that its key is destroyed.
+func (s *Store) Forget(ctx context.Context) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	// A flush alone takes what was overwritten soon after it was written.
+	if err := s.db.Flush(); err != nil {
+		return fmt.Errorf("forget: %w", err)
+	}
+	for _, r := range [][2]byte{{keyBlock, keyBlock + 1}, {keyPosting, keyRun + 1}} {
+		if err := s.db.Compact(ctx, []byte{r[0]}, []byte{r[1]}, false); err != nil {
+			return fmt.Errorf("forget: %w", err)
+		}
+	}
+	return nil
 }
 
 // Compact moves everything to its final place. The store does so by itself in time; this is for measuring.

@@ -61,17 +61,17 @@ func TestDirectoryInUse(t *testing.T) {
 func TestFormatLadder(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir, Options{})
-	if n, err := s.format(); err != nil || n != 1 {
+	if n, err := s.format(); err != nil || n != 2 {
 		t.Fatalf("format %d, %v", n, err)
 	}
-	if err := s.db.Set([]byte{keyFormat}, binary.BigEndian.AppendUint32(nil, 2), pebble.Sync); err != nil {
+	if err := s.db.Set([]byte{keyFormat}, binary.BigEndian.AppendUint32(nil, 3), pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(dir, Options{})
-	if hippad.KindOf(err) != hippad.Conflict || !strings.Contains(err.Error(), "format 2") {
+	if hippad.KindOf(err) != hippad.Conflict || !strings.Contains(err.Error(), "format 3") {
 		t.Errorf("a newer store: %v", err)
 	}
 	last := uint32(0)

@@ -28,6 +28,7 @@ type Op string
 const (
 	OpTail     Op = "tail"
 	OpCommit   Op = "commit"
+	OpRewrite  Op = "rewrite"
 	OpStream   Op = "stream"
 	OpBlocks   Op = "blocks"
 	OpHashes   Op = "hashes"
@@ -212,6 +213,28 @@ func (m *Memory) Commit(ctx context.Context, c ledger.Commit) error {
 	return nil
 }
 
+// Rewrite implements ledger.Store.
+func (m *Memory) Rewrite(ctx context.Context, blocks []ledger.Block) error {
+	f, fail := m.begin(ctx, OpRewrite)
+	if fail && f.flavour == NotStored {
+		return f.err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range blocks {
+		if _, ok := m.state.Blocks[b.First]; !ok {
+			return fmt.Errorf("rewrite: there is no block at %d", b.First)
+		}
+	}
+	for _, b := range blocks {
+		m.state.Blocks[b.First] = bytes.Clone(b.Value)
+	}
+	if fail {
+		return f.err
+	}
+	return nil
+}
+
 // Blocks implements ledger.Store.
 func (m *Memory) Blocks(ctx context.Context, from, to int64) iter.Seq2[ledger.Block, error] {
 	return func(yield func(ledger.Block, error) bool) {
@@ -307,6 +330,9 @@ func (m *Memory) WriteRun(ctx context.Context, r ledger.Run) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if _, there := m.state.Markers[r.Number]; there {
+		maps.DeleteFunc(m.state.Postings, func(k PostingKey, _ []byte) bool { return k.Run == r.Number })
+	}
 	maps.Copy(m.state.Postings, postings)
 	m.state.Markers[r.Number] = bytes.Clone(r.Marker)
 	if fail {
