@@ -54,6 +54,3 @@ func (p Principal) Key() [8]byte {
 	sum := sha256.Sum256([]byte(p.String()))
 	return [8]byte(sum[:8])
 }
-
-// MayRead tells whether the principal may ask the log anything.
-func (p Principal) MayRead() bool { return p.Kind == KindOperator || p.Kind == KindSelf }

@@ -63,7 +63,8 @@ type Options struct {
 	// continuation of each of them, an old copy that was put back for one, is refused by Open and wrong to Audit.
 	Known [][]byte
 
-	Log *slog.Logger // nil: discarded
+	Log *slog.Logger     // nil: discarded
+	Now func() time.Time // the time of receipt; nil: time.Now
 
 	// The open pool takes frames up to these limits, then Append blocks. Another pool of this size may be on its way to the
 	// store. A frame that is larger on its own is taken when the pool is empty. Zero: DefaultPoolBytes, DefaultPoolReports.
@@ -89,6 +90,9 @@ func (o Options) withoutSecrets() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.PoolBytes <= 0 {
 		o.PoolBytes = DefaultPoolBytes

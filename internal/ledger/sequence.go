@@ -147,7 +147,7 @@ func (l *Ledger) plan(frames []*frame) (*pending, error) {
 	if len(p.items) == 0 {
 		return nil, nil
 	}
-	p.received = time.Now().UTC().Truncate(time.Microsecond)
+	p.received = l.o.Now().UTC().Truncate(time.Microsecond)
 	if p.received.Before(l.received) {
 		p.received = l.received // the clock went back; the log does not
 	}

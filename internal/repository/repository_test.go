@@ -28,6 +28,8 @@ type fact struct {
 	Action  string
 	Type    string
 	Outcome string
+	Source  string
+	Words   string
 }
 
 func read(r hippad.Report) hippad.Event {
@@ -35,10 +37,11 @@ func read(r hippad.Report) hippad.Event {
 	if err := json.Unmarshal(r.Body, &f); err != nil {
 		return hippad.Event{Unreadable: "not a fact"}
 	}
-	ev := hippad.Event{Action: f.Action, Outcome: f.Outcome, Type: hippad.Code{Code: f.Type}}
+	ev := hippad.Event{OutcomeDescription: f.Words, Action: f.Action, Outcome: f.Outcome, Type: hippad.Code{Code: f.Type}}
 	if f.At != 0 {
 		ev.Recorded = time.Unix(f.At*60, 0).UTC()
 	}
+	ev.Source.Site = f.Source
 	if f.Patient != "" {
 		ev.Entities = []hippad.Entity{{What: hippad.Reference{Identifier: hippad.Identifier{Value: f.Patient}}, Role: hippad.Code{Code: "1"}}}
 	}
@@ -53,14 +56,19 @@ func write(ev hippad.Event) hippad.Report {
 	if len(ev.Entities) > 0 {
 		f.Agent = string(ev.Entities[0].Query) // where a test finds it
 	}
+	f.Words = ev.OutcomeDescription
 	body, _ := json.Marshal(f)
 	return hippad.Report{Media: "application/json", Body: body}
 }
 
 var (
-	operator = hippad.Principal{Kind: hippad.KindOperator, ID: "sha256:00"}
-	reporter = hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:01"}
+	operator = as(hippad.Principal{Kind: hippad.KindOperator, ID: "sha256:00"}, hippad.RoleReporter, hippad.RoleReviewer, hippad.RoleAuditor)
+	reporter = as(hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:01"}, hippad.RoleReporter)
 )
+
+func as(p hippad.Principal, roles ...hippad.Role) hippad.Caller {
+	return hippad.Caller{Principal: p, Grant: hippad.Grant{Roles: roles}}
+}
 
 type world struct {
 	*repository.Repository
@@ -71,14 +79,15 @@ type world struct {
 
 func open(t testing.TB, dir string, runLength int) *world {
 	t.Helper()
-	keys, err := seal.Open(dir, "log.example")
+	keys, err := seal.Open(t.Context(), dir, seal.Options{Origin: "log.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	store, unreadable := storetest.NewMemory(nil), &repository.Unreadable{}
 	l, err := ledger.Open(t.Context(), store, ledger.Options{
 		Signer: keys.Signer, Verifier: keys.Verifier, Salt: keys.Salt, RunLength: runLength,
-		Index: repository.Indexer(read, keys.Term, unreadable), TermsVersion: hippad.TermsVersion,
+		Index: repository.Indexer(read, keys.Term, unreadable, nil), TermsVersion: hippad.TermsVersion,
+		SealKey: keys.SealKey, OpenKey: keys.OpenKey, KeyDestroyed: seal.ErrDestroyed,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -277,17 +286,25 @@ func TestWhoseStream(t *testing.T) {
 	w := open(t, t.TempDir(), 0)
 	defer w.close(t)
 	first := hippad.Frame{Stream: hippad.StreamID{1}, First: 1, Reports: reports(fact{Patient: "1"})}
-	at := func(p hippad.Principal) int64 {
+	at := func(p hippad.Caller) int64 {
 		return record(t, w.As(p, hippad.DoorNative), first).Ranges[0].First
 	}
-	address := func(ip string) hippad.Principal { return hippad.Principal{Kind: hippad.KindAddress, ID: ip} }
+	address := func(ip string) hippad.Caller {
+		return as(hippad.Principal{Kind: hippad.KindAddress, ID: ip}, hippad.RoleReporter)
+	}
 	one := at(reporter)
 	if again := at(reporter); again != one {
 		t.Errorf("a repeat is stored twice: %d, %d", one, again)
 	}
-	other := at(hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:02"})
+	other := at(as(hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:02"}, hippad.RoleReporter))
 	if other == one {
 		t.Error("another certificate's stream of the same id is taken for the first one's")
+	}
+	renewed := as(hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:03"}, hippad.RoleReporter)
+	renewed.Member = "m-1"
+	before := at(renewed)
+	if renewed.ID = "sha256:04"; at(renewed) != before {
+		t.Error("a member whose certificate was renewed is taken for another")
 	}
 	if a, b := at(address("192.0.2.1")), at(address("192.0.2.2")); a != b {
 		t.Errorf("a reporter that moves to another address is stored twice: %d, %d", a, b)
@@ -311,7 +328,7 @@ func TestUnreadableIsCountedPerReporter(t *testing.T) {
 	garbage := hippad.Report{Media: "application/json", Body: []byte("no fact")}
 	record(t, w.As(reporter, hippad.DoorNative), hippad.Frame{Reports: []hippad.Report{garbage, reports(fact{Patient: "1"})[0], garbage}})
 	for i := range 1100 {
-		p := hippad.Principal{Kind: hippad.KindAddress, ID: fmt.Sprint(i)}
+		p := as(hippad.Principal{Kind: hippad.KindAddress, ID: fmt.Sprint(i)}, hippad.RoleReporter)
 		record(t, w.As(p, hippad.DoorNative), hippad.Frame{Reports: []hippad.Report{garbage}})
 	}
 	counts := w.unreadable.Counts()

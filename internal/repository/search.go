@@ -12,9 +12,6 @@ import (
 	"hippad/internal/ledger"
 )
 
-var errMayNotRead = hippad.Errorf(hippad.Unauthorised, "this principal may report but not read").
-	WithHint("reading needs the operator certificate in the server's data directory")
-
 // Candidates are fetched in groups that grow: a search for one entry reads one block, a search for thousands does not pay for
 // each of them.
 const (
@@ -23,30 +20,72 @@ const (
 )
 
 // Search implements hippad.Session. What it yields was in the log before the search began; the entry about the search
-// itself is not among it.
+// itself is not among it. Who reads as a patient finds what concerns that patient; for them an entry of somebody else, or one
+// whose content is destroyed, is as one that does not exist.
 func (s *session) Search(ctx context.Context, q hippad.Query) iter.Seq2[hippad.Entry, error] {
 	return func(yield func(hippad.Entry, error) bool) {
-		if !s.who.MayRead() {
-			yield(hippad.Entry{}, errMayNotRead)
+		if !s.who.May(hippad.ActRead) {
+			s.denied("search")
+			yield(hippad.Entry{}, mayNotRead(s.who))
 			return
 		}
-		end := s.repository.Ledger.Size()
-		if err := s.repository.Report(ctx, s.auditLogUsed(q)); err != nil {
+		limited, nothing := limit(s.who.Grant, q)
+		r := s.repository
+		end := r.Ledger.Size()
+		if err := r.Note(ctx, s.who, r.AuditLogUsed(QueryText(limited))); err != nil {
 			yield(hippad.Entry{}, err)
 			return
 		}
+		if !nothing {
+			r.matching(ctx, limited, end)(yield)
+		}
+	}
+}
+
+// limit adds to a query what the grant limits its reader to. Nothing says that there is nothing that the reader may see.
+func limit(g hippad.Grant, q hippad.Query) (_ hippad.Query, nothing bool) {
+	if !g.OnlyPatient() {
+		return q, false
+	}
+	patient := hippad.NewTerm(hippad.FieldPatient, g.Patient)
+	q.Terms = append(slices.Clip(q.Terms), []hippad.Term{patient})
+	return q, patient.Value == ""
+}
+
+// Export yields what answers q to a caller who may export, after the note about it is in the log. It is Search for the one
+// room that lets out entries in bulk.
+func (r *Repository) Export(ctx context.Context, c hippad.Caller, q hippad.Query, n Note) iter.Seq2[hippad.Entry, error] {
+	return func(yield func(hippad.Entry, error) bool) {
+		if !c.May(hippad.ActExport) || c.OnlyPatient() {
+			r.alert(c.Principal, labelDenied, "export")
+			yield(hippad.Entry{}, errMayNotExport)
+			return
+		}
+		end := r.Ledger.Size()
+		if err := r.Note(ctx, c, n); err != nil {
+			yield(hippad.Entry{}, err)
+			return
+		}
+		r.matching(ctx, q, end)(yield)
+	}
+}
+
+// matching yields the entries below end that answer q. Of what is destroyed nothing is known but its place: only a query that
+// asks for places, and for no term, finds it.
+func (r *Repository) matching(ctx context.Context, q hippad.Query, end int64) iter.Seq2[hippad.Entry, error] {
+	return func(yield func(hippad.Entry, error) bool) {
 		left := q.Limit
-		for group, err := range groups(s.repository.candidates(ctx, q, end)) {
+		for group, err := range groups(r.candidates(ctx, q, end)) {
 			if err != nil {
 				yield(hippad.Entry{}, err)
 				return
 			}
-			for e, err := range s.repository.Ledger.EntriesAt(ctx, group) {
+			for e, err := range r.Ledger.EntriesAt(ctx, group) {
 				if err != nil {
 					yield(hippad.Entry{}, err)
 					return
 				}
-				if !q.Matches(e, s.repository.Read(e.Report)) {
+				if !r.answers(q, e) {
 					continue
 				}
 				if !yield(e, nil) {
@@ -58,6 +97,13 @@ func (s *session) Search(ctx context.Context, q hippad.Query) iter.Seq2[hippad.E
 			}
 		}
 	}
+}
+
+func (r *Repository) answers(q hippad.Query, e hippad.Entry) bool {
+	if e.Destroyed {
+		return len(q.Indexes) > 0 && len(q.Terms) == 0 && q.Matches(e, hippad.Event{})
+	}
+	return q.Matches(e, r.Read(e.Report))
 }
 
 // candidates yields the indexes below end that may answer q, in its order.
@@ -113,52 +159,8 @@ func groups(indexes iter.Seq2[int64, error]) iter.Seq2[[]int64, error] {
 	}
 }
 
-// DICOM PS3.16 codes of what the log says about itself.
-var (
-	auditLogUsed  = hippad.Code{System: "DCM", Code: "110101", Display: "Audit Log Used"}
-	securityAlert = hippad.Code{System: "DCM", Code: "110113", Display: "Security Alert"}
-)
-
-// auditLogUsed is the event of a search (DICOM PS3.15 A.5.3.2; IHE ITI-81 names the security resource role, 13).
-func (s *session) auditLogUsed(q hippad.Query) hippad.Event {
-	ev := s.repository.event(s.who, auditLogUsed)
-	ev.Action, ev.Outcome = "R", "0"
-	ev.Entities = []hippad.Entity{{
-		What:  hippad.Reference{Identifier: hippad.Identifier{Value: s.repository.Self.ID}},
-		Type:  hippad.Code{System: "RFC-3881", Code: "2", Display: "System Object"},
-		Role:  hippad.Code{System: "RFC-3881", Code: "13", Display: "Security Resource"},
-		Query: []byte(queryText(q)),
-	}}
-	return ev
-}
-
-// Refused records that a report was refused for its size: what was refused cannot be kept, but that it came can. session is
-// the one through which it came; size may be a lower bound.
-func (r *Repository) Refused(ctx context.Context, from hippad.Session, size, limit int64) error {
-	who := r.Self
-	if s, ok := from.(*session); ok {
-		who = s.who
-	}
-	ev := r.event(who, securityAlert)
-	ev.Action, ev.Outcome = "E", "8"
-	ev.OutcomeDescription = fmt.Sprintf("a report of at least %d bytes was refused: the limit is %d", size, limit)
-	return r.Report(ctx, ev)
-}
-
-// event is the frame of an event that this log reports about itself: who did it, seen by whom.
-func (r *Repository) event(who hippad.Principal, what hippad.Code) hippad.Event {
-	agent := hippad.Agent{Who: hippad.Reference{Identifier: hippad.Identifier{Value: who.String()}}, Name: who.Name, Requestor: true}
-	if who.Kind == hippad.KindAddress {
-		agent.Address, agent.AddressType = who.ID, "2"
-	}
-	return hippad.Event{
-		Type: what, Recorded: r.Now().UTC().Truncate(time.Microsecond), Agents: []hippad.Agent{agent},
-		Source: hippad.Source{Observer: hippad.Reference{Identifier: hippad.Identifier{Value: r.Self.ID}}},
-	}
-}
-
-// queryText writes a query the way it would be asked, for the entry about it.
-func queryText(q hippad.Query) string {
+// QueryText writes a query the way it would be asked, for the entry about it.
+func QueryText(q hippad.Query) string {
 	var parts []string
 	add := func(name, value string) { parts = append(parts, name+"="+value) }
 	for _, i := range q.Indexes {
