@@ -31,6 +31,10 @@ var mayImport = map[string][]string{
 	"hippad/internal/durable":    {},
 	"hippad/internal/seal":       {"hippad", "hippad/internal/durable"},
 	"hippad/internal/identity":   {"hippad", "hippad/internal/durable"},
+	"hippad/internal/account":    {"hippad", "hippad/internal/durable"},
+	"hippad/internal/web":        {"hippad", "hippad/internal/account"},
+	"hippad/internal/regulation": {"hippad"},
+	"hippad/internal/custody":    {"hippad", "hippad/internal/ledger", "hippad/internal/regulation", "hippad/internal/repository"},
 	"hippad/internal/ledger":     {"hippad", "hippad/receipt"},
 	"hippad/internal/localstore": {"hippad", "hippad/internal/ledger"},
 	"hippad/internal/storetest":  {"hippad", "hippad/receipt", "hippad/internal/ledger"},
@@ -40,7 +44,7 @@ var mayImport = map[string][]string{
 
 // onlyInTests are packages that no program may link.
 var onlyInTests = []string{"testing", "hippad/internal/storetest", "github.com/transparency-dev/tessera", "pgregory.net/rapid",
-	"github.com/rogpeppe/go-internal"}
+	"github.com/rogpeppe/go-internal", "github.com/go-jose/go-jose/v4"}
 
 type pkg struct {
 	ImportPath, Dir string

@@ -99,7 +99,7 @@ func (d *demo) tour() error {
 	if err := d.unpack(); err != nil {
 		return err
 	}
-	for _, step := range []func() error{d.start, d.bySyslog, d.byFHIR, d.byNative, d.patient, d.broken, d.prove, d.tamper} {
+	for _, step := range []func() error{d.start, d.enrol, d.bySyslog, d.byFHIR, d.byNative, d.patient, d.broken, d.prove, d.thief, d.tamper} {
 		if err := step(); err != nil {
 			return fmt.Errorf("demo, step %d: %w", d.step, err)
 		}
@@ -126,12 +126,53 @@ func (d *demo) unpack() error {
 }
 
 func (d *demo) start() error {
-	d.say("%s\n", style(d.out, bold, "hippad demo: eight steps, and everything you see is really done."))
+	d.say("%s\n", style(d.out, bold, "hippad demo: ten steps, and everything you see is really done."))
 	d.say("The commands can be typed in another terminal, after\n\n")
 	d.say("  D=%s\n", d.dir)
 	d.title("A server", "On first use it makes its keys, its certificate authority and its store.")
 	d.command("hippad serve --data $D/data --listen 127.0.0.1:0")
 	d.show(fmt.Sprintf("log %s listens on %s, TLS only\nits public key: %s\n", d.server.keys.Signer.Name(), d.server.address(), d.server.keys.VerifierKey))
+	return nil
+}
+
+// enrol gets the ward a certificate, with which everything is reported that follows.
+func (d *demo) enrol() error {
+	d.title("A reporter", "Whoever reports shows a certificate. The ward is invited; its machine makes a key that never leaves it, and trades a one-time "+
+		"token for a certificate.")
+	var said, talk bytes.Buffer
+	args := []string{"member", "invite", "ward", "--organisation", "Example Hospital", "--data", d.path("data")}
+	d.command("hippad " + d.short(strings.Join(args, " ")))
+	if code := run(d.ctx, args, strings.NewReader(""), &said, &talk); code != 0 {
+		return fmt.Errorf("hippad member invite ended with exit code %d: %s", code, talk.String())
+	}
+	d.show(said.String())
+	d.say("\n")
+	words := strings.Fields(said.String())
+	return d.hippad(0, append(words[1:], "--out", d.path("ward"))...)
+}
+
+// thief looks for everybody's name in what a stolen disk would hold.
+func (d *demo) thief() error {
+	d.title("A thief with the disk", "The store is sealed. Without the key folder it tells when, by which door and how much was reported, and of nobody:")
+	d.command("grep -rac -e 4711 -e Example -e snoop $D/data/store")
+	found := 0
+	err := filepath.WalkDir(d.path("data", "store"), func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, word := range []string{"4711", "Example", "snoop"} {
+			found += bytes.Count(text, []byte(word))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	d.show(fmt.Sprintf("%d lines in all files\n", found))
+	if found != 0 {
+		return errors.New("the store tells of somebody")
+	}
 	return nil
 }
 
@@ -142,7 +183,8 @@ func (d *demo) byNative() error {
 	for _, name := range []string{"disclosure.xml", "emergency.xml", "snooping.xml", "random.txt"} {
 		args = append(args, d.path("messages", name))
 	}
-	return d.hippad(0, append(args, "--spool", d.path("spool"), "--receipts", d.path("receipts"), "--data", d.path("data"))...)
+	return d.hippad(0, append(args, "--spool", d.path("spool"), "--receipts", d.path("receipts"), "--server", d.server.address(),
+		"--ca", d.path("ward", "ca.pem"), "--cert", d.path("ward", "hippad.pem"))...)
 }
 
 func (d *demo) patient() error {

@@ -94,7 +94,11 @@ type forger struct {
 
 // forge replaces text in the body of an entry; see forger.
 func forge(ctx context.Context, data string, index int64, before, after string) error {
-	f := forger{data: data}
+	keys, err := seal.Open(ctx, filepath.Join(data, "keys"), seal.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	f := forger{data: data, openKey: keys.OpenKey}
 	return f.forge(ctx, index, before, after)
 }
 

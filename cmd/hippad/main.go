@@ -80,7 +80,23 @@ Start with:  hippad demo`,
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newReport(), newSearch(), newReceipt(), newVerify(), newAudit(), newBench(), newDemo(), newVersion())
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"log", "The log:", []*cobra.Command{newServe(), newReport(), newSearch(), newReceipt(), newVerify(), newAudit()}},
+		{"who", "Who may:", []*cobra.Command{newMember(), newEnroll(), newRenew(), newAuthority(), newAccount()}},
+		{"keep", "What is kept, and how:", []*cobra.Command{newRetention(), newHold(), newPurge(), newExport(), newRequest(), newKey(), newBackup(), newRestore()}},
+		{"more", "And:", []*cobra.Command{newDemo(), newBench(), newVersion()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
+	root.SetHelpCommandGroupID("more")
+	root.SetCompletionCommandGroupID("more")
 	return root
 }
 

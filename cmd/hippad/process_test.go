@@ -60,14 +60,15 @@ type process struct {
 	log     *lockedBuffer
 }
 
-// startServer starts hippad serve on a free port, in data (empty: a new temporary directory), and waits until it has greeted.
+// startServer starts hippad serve on a free port, in data (empty: a new temporary directory), and waits until it has greeted. Senders of
+// this machine may report without a certificate.
 func startServer(t testing.TB, data string, args ...string) *process {
 	t.Helper()
 	if data == "" {
 		data = filepath.Join(t.TempDir(), "data")
 	}
 	p := &process{Data: data, CA: filepath.Join(data, "ca.pem"), log: &lockedBuffer{}}
-	p.cmd = command(context.Background(), append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
+	p.cmd = command(context.Background(), append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--trust", "127.0.0.0/8"}, args...)...)
 	p.cmd.Stderr = p.log
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ import (
 //	ready DIR                        wait for the server of a data directory, and set $ADDR to where it listens
 //	forge DIR INDEX BEFORE AFTER     replace text in the body of an entry, behind the log's back
 //	size FILE BYTES                  make a file of so many bytes of text
+//	capture NAME REGEXP              set $NAME to what matches in the last command's stdout
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -33,7 +35,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": scriptExits, "ready": scriptReady, "forge": scriptForge, "size": scriptSize,
+			"exits": scriptExits, "ready": scriptReady, "forge": scriptForge, "size": scriptSize, "capture": scriptCapture,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -124,6 +126,19 @@ func scriptSize(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Repeat("x", n)), 0o600))
+}
+
+func scriptCapture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture NAME REGEXP")
+	}
+	expression, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	found := expression.FindString(ts.ReadFile("stdout"))
+	if found == "" {
+		ts.Fatalf("nothing in stdout matches %s", args[1])
+	}
+	ts.Setenv(args[0], found)
 }
 
 // Every command explains itself: what it does in one line and at length, with an example, and every flag with a word.

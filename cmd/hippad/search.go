@@ -130,18 +130,22 @@ func entryJSON(e hippad.Entry) any {
 		Index      int64           `json:"index"`
 		Received   time.Time       `json:"received"`
 		Door       string          `json:"door"`
-		Reporter   string          `json:"reporter"`
+		Reporter   string          `json:"reporter,omitempty"`
 		Name       string          `json:"reporterName,omitempty"`
+		Of         string          `json:"organisation,omitempty"`
 		Media      string          `json:"media"`
 		Fault      string          `json:"fault,omitempty"`
+		Destroyed  bool            `json:"destroyed,omitempty"` // at the end of its retention; nothing else is left of it
 		Unreadable string          `json:"unreadable,omitempty"`
 		Event      json.RawMessage `json:"event,omitempty"` // FHIR R4 AuditEvent
 		Body       []byte          `json:"body"`
 	}{
-		Index: e.Index, Received: e.Received, Door: e.Door.String(), Reporter: e.Reporter.String(), Name: e.Reporter.Name,
+		Index: e.Index, Received: e.Received, Door: e.Door.String(), Reporter: e.Reporter.String(), Name: e.Reporter.Name, Of: e.Reporter.Organisation, Destroyed: e.Destroyed,
 		Media: e.Media, Fault: e.Fault.String(), Unreadable: ev.Unreadable, Body: e.Body,
 	}
-	if ev.Unreadable == "" {
+	if e.Destroyed {
+		out.Reporter, out.Unreadable = "", ""
+	} else if ev.Unreadable == "" {
 		out.Event = fhir.Write(ev).Body
 	}
 	return out
@@ -167,7 +171,9 @@ func entryRow(e hippad.Entry) []string {
 		}
 	}
 	mark := e.Fault.String()
-	if ev.Unreadable != "" {
+	if e.Destroyed {
+		mark = strings.TrimSpace(mark + " destroyed")
+	} else if ev.Unreadable != "" {
 		mark = strings.TrimSpace(mark + " " + hippad.MarkUnreadable)
 	}
 	row := []string{

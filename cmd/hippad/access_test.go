@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"hippad"
+	"hippad/internal/front"
+	"hippad/internal/localstore"
+)
+
+var update = flag.Bool("update", false, "write testdata/routes.golden anew")
+
+// A fullDisk can be told that it is full, so that the store refuses every commit.
+type fullDisk struct {
+	vfs.FS
+	full atomic.Bool
+}
+
+func (d *fullDisk) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	u, err := d.FS.GetDiskUsage(path)
+	if d.full.Load() {
+		u.AvailBytes = 0
+	}
+	return u, err
+}
+
+// openHere opens a server in this process, whose doors are called without a network.
+func openHere(t *testing.T, disk *fullDisk, said ...*lockedBuffer) *server {
+	t.Helper()
+	return openAt(t, filepath.Join(t.TempDir(), "data"), nil, disk, said...)
+}
+
+// openAt is openHere in a directory and with a clock.
+func openAt(t *testing.T, data string, now func() time.Time, disk *fullDisk, said ...*lockedBuffer) *server {
+	t.Helper()
+	if disk == nil {
+		disk = &fullDisk{FS: vfs.Default}
+	}
+	log := slog.New(slog.DiscardHandler)
+	for _, to := range said {
+		log = slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	s, err := openServer(t.Context(), serveConfig{
+		Data: data, now: now, Listen: []string{"127.0.0.1:0"}, Origin: "hospital.example/log", MaxMessage: 64 << 10,
+		store: localstore.Options{FS: disk},
+	}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		disk.full.Store(false)
+		if s.ledger == nil {
+			return // the test has closed it
+		}
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// callerWith is somebody with one role; the empty one is somebody who has signed in and has none.
+func callerWith(role hippad.Role) hippad.Caller {
+	c := hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindPerson, ID: "somebody-" + string(role)}}
+	if role != "" {
+		c.Roles, c.Patient = []hippad.Role{role}, "CANARY-7"
+	}
+	return c
+}
+
+var stranger = hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindAddress, ID: "192.0.2.1"}}
+
+// visit calls a route as somebody.
+func visit(s *server, pattern string, c hippad.Caller, body string) *httptest.ResponseRecorder {
+	method, path, ok := strings.Cut(pattern, " ")
+	if !ok {
+		method, path = http.MethodPut, pattern
+	}
+	path = strings.NewReplacer("{$}", "", "{id}", "1", "{index}", "1").Replace(path)
+	r := httptest.NewRequest(method, "https://audit.example"+path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	if strings.HasPrefix(path, "/fhir") {
+		r.Header.Set("Content-Type", hippad.MediaFHIRJSON)
+	}
+	if path == "/search" || strings.HasPrefix(path, "/sign") || strings.HasPrefix(path, "/setup") || strings.HasPrefix(path, "/account") || path == "/requests" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w := httptest.NewRecorder()
+	s.front.HTTP.ServeHTTP(w, front.As(r, c))
+	return w
+}
+
+// judgesItself are open routes that refuse by a rule of their own, which is not a matter of roles alone.
+var judgesItself = []string{
+	"GET /log/receipt/{index}", // whose entry it is
+	"POST /renew",              // which certificate is shown
+	"POST /enroll",             // whether the token is good
+	"POST /signin",             // whether the password is
+	"POST /signin/code",
+	"POST /setup",
+	"POST /setup/confirm",
+}
+
+// Every route is walked with every role. testdata/routes.golden is the table that people read; what is not in it is not served.
+func TestEveryRouteWithEveryRole(t *testing.T) {
+	s := openHere(t, nil)
+	reportCanary(t, s)
+	var golden bytes.Buffer
+	for _, rt := range s.routes() {
+		var may []string
+		for _, role := range append(slices.Clone(hippad.Roles), "") {
+			c := callerWith(role)
+			code := visit(s, rt.pattern, c, "{}").Code
+			switch lets := rt.lets(c); {
+			case !lets && code != http.StatusForbidden && code != http.StatusUnauthorized:
+				t.Errorf("%s as %q: %d, want a refusal", rt.pattern, role, code)
+			case lets && (code == http.StatusForbidden || code == http.StatusUnauthorized) && !slices.Contains(judgesItself, rt.pattern):
+				t.Errorf("%s as %q: %d, though the table lets it", rt.pattern, role, code)
+			case lets && role != "":
+				may = append(may, string(role))
+			}
+		}
+		code := visit(s, rt.pattern, stranger, "{}").Code
+		refused := code == http.StatusUnauthorized || code == http.StatusSeeOther || code == http.StatusForbidden
+		if !rt.open && !refused {
+			t.Errorf("%s as a stranger: %d, want a refusal", rt.pattern, code)
+		}
+		who := strings.Join(may, " ")
+		switch {
+		case rt.open:
+			who = "everybody"
+		case rt.signedIn:
+			who = "everybody who has signed in"
+		case len(may) == 0:
+			t.Errorf("%s is for nobody", rt.pattern)
+		}
+		fmt.Fprintf(&golden, "%-32s %s\n", rt.pattern, who)
+	}
+	for _, door := range []hippad.Door{hippad.DoorNative, hippad.DoorSyslogTLS} {
+		for _, x := range []struct {
+			what string
+			call func(hippad.Session) error
+		}{
+			{"record", func(l hippad.Session) error {
+				_, err := l.Record(t.Context(), hippad.Frame{Reports: []hippad.Report{{Media: "text/plain"}}})
+				return err
+			}},
+			{"search", func(l hippad.Session) error {
+				for _, err := range l.Search(t.Context(), hippad.Query{Limit: 1}) {
+					return err
+				}
+				return nil
+			}},
+			{"receipt", func(l hippad.Session) error { _, err := l.Receipt(t.Context(), 1); return err }},
+		} {
+			var may []string
+			for _, role := range append(slices.Clone(hippad.Roles), "") {
+				if err := x.call(s.repo.As(callerWith(role), door)); err == nil {
+					may = append(may, string(role))
+				} else if hippad.KindOf(err) != hippad.Unauthorised {
+					t.Errorf("%v %s as %q: %v", door, x.what, role, err)
+				}
+			}
+			fmt.Fprintf(&golden, "%-32s %s\n", door.String()+" "+x.what, strings.Join(may, " "))
+		}
+	}
+	file := filepath.Join("testdata", "routes.golden")
+	if *update {
+		if err := os.WriteFile(file, golden.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if golden.String() != string(want) {
+		t.Errorf("who may what has changed; if it is meant, run the test with -update\n%s", golden.String())
+	}
+}
+
+const canaryReport = `<AuditMessage><EventIdentification EventActionCode="R" EventDateTime="2026-11-20T09:12:47Z" EventOutcomeIndicator="0"><EventID csd-code="110110" codeSystemName="DCM" originalText="Patient Record"/></EventIdentification><ActiveParticipant UserID="CANARY-user" UserName="CANARY name" UserIsRequestor="true"/><AuditSourceIdentification AuditSourceID="ward"/><ParticipantObjectIdentification ParticipantObjectID="CANARY-7" ParticipantObjectTypeCode="1" ParticipantObjectTypeCodeRole="1"/></AuditMessage>`
+
+// reportCanary puts an entry into the log that must not be seen where nobody may see it.
+func reportCanary(t *testing.T, s *server) int64 {
+	t.Helper()
+	wait, err := s.repo.As(callerWith(hippad.RoleReporter), hippad.DoorNative).Record(t.Context(), hippad.Frame{Reports: []hippad.Report{{Media: hippad.MediaXML, Body: []byte(canaryReport)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack, err := wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ack.Ranges[0].First
+}
+
+// Every route that reads leaves its entry before it answers, and does not answer when the entry cannot be written.
+func TestEveryReadingIsRecorded(t *testing.T) {
+	disk := &fullDisk{FS: vfs.Default}
+	s := openHere(t, disk)
+	if index := reportCanary(t, s); index != 1 {
+		t.Fatalf("the canary is entry %d", index)
+	}
+	officer := callerWith(hippad.RoleOfficer)
+	readings := map[string]func() (answer string, refused bool){
+		"hippad/1": func() (string, bool) {
+			text := ""
+			for e, err := range s.repo.As(officer, hippad.DoorNative).Search(context.Background(), hippad.Query{Indexes: []int64{1}}) {
+				if err != nil {
+					return text, hippad.KindOf(err) == hippad.Unavailable
+				}
+				text += string(e.Body)
+			}
+			return text, false
+		},
+	}
+	for _, r := range []struct{ pattern, body string }{
+		{"GET /fhir/AuditEvent/{id}", ""}, {"GET /fhir/AuditEvent", ""}, {"GET /entries/{index}", ""},
+		{"POST /search", url.Values{"patient": {"CANARY-7"}}.Encode()},
+	} {
+		readings[r.pattern] = func() (string, bool) {
+			w := visit(s, r.pattern, officer, r.body)
+			return w.Body.String(), w.Code == http.StatusServiceUnavailable
+		}
+	}
+	for name, read := range readings {
+		before := s.ledger.Size()
+		if text, refused := read(); refused || !strings.Contains(text, "CANARY") {
+			t.Errorf("%s does not answer: refused %v, %.200s", name, refused, text)
+		}
+		if got := s.ledger.Size() - before; got != 1 {
+			t.Errorf("%s left %d entries, want 1", name, got)
+		}
+	}
+	disk.full.Store(true)
+	for name, read := range readings {
+		if text, refused := read(); !refused || strings.Contains(text, "CANARY") {
+			t.Errorf("%s answers although its reading cannot be recorded: refused %v, %.200s", name, refused, text)
+		}
+	}
+}
