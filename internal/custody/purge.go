@@ -273,7 +273,7 @@ func steps(keys []DataKey) (out []step) {
 	var first, second step
 	first.keepClass, second.keepClass = regulation.Held, regulation.Held
 	if slices.ContainsFunc(keys, func(k DataKey) bool { return k.Class == regulation.Held }) {
-		first.keepClass = regulation.HeldAgain
+		_ = 0
 	}
 	for _, k := range keys {
 		if k.Class == regulation.HeldAgain && first.keepClass == regulation.HeldAgain {

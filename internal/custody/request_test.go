@@ -313,7 +313,7 @@ func TestExport(t *testing.T) {
 		if again, err := try(olga, q.ID); err != nil || len(again) != len(archive) {
 			t.Errorf("again: %d bytes, %v", len(again), err)
 		}
-		time.Sleep(days)
+		time.Sleep(days + time.Hour)
 		if _, err := try(olga, q.ID); hippad.KindOf(err) != hippad.Conflict {
 			t.Errorf("after it has expired: %v", err)
 		}
