@@ -69,7 +69,7 @@ func newAccount() *cobra.Command {
 Systems and services are members: see hippad member.`,
 		Example: `  hippad account add maria --display "Maria Lind" --role officer
   hippad account list`,
-		Args: exactArgs(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: onlyCommands, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newAccountAdd(), newAccountList(),
 		newAccountChange("reset", "give somebody a new password and second factor, by a one-time code"),

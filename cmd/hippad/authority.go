@@ -65,7 +65,7 @@ func newAuthority() *cobra.Command {
 		Long:  `Reporters may come with certificates of authorities that exist already, an IHE affinity domain's for one.`,
 		Example: `  hippad authority add regional regional-ca.pem --organisation-from-subject
   hippad authority crl regional regional.crl`,
-		Args: exactArgs(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: onlyCommands, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newAuthorityAdd(), newAuthorityList(), newAuthorityRemove(), newAuthorityCRL())
 	return cmd

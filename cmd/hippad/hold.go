@@ -44,7 +44,7 @@ investigation, an audit. All that is given must match. Holds are entries of the 
 		Example: `  hippad hold add --reason "Lind v. Hospital" --patient 'urn:oid:1.2.3|4711'
   hippad hold list
   hippad hold release 1204 --reason "settled"`,
-		Args: exactArgs(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: onlyCommands, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newHoldAdd(), newHoldList(), newHoldRelease())
 	return cmd

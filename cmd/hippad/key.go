@@ -156,7 +156,7 @@ func newKey() *cobra.Command {
 		Long: `Every body is sealed under a data key of its month and retention class; data keys are wrapped by a master key. See
 docs/operations.md for what losing each means.`,
 		Example: "  hippad key list\n  hippad key rotate --passphrase-file -",
-		Args:    exactArgs(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    onlyCommands, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newKeyList(), newKeyRotate())
 	return cmd

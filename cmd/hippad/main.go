@@ -70,15 +70,9 @@ them in a log that nobody can quietly change, and proves it.
 
 Start with:  hippad demo`,
 		SilenceUsage: true, SilenceErrors: true,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(c, args[0])
-			}
-			return nil
-		},
+		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	for _, g := range []struct {
 		id, title string
@@ -100,7 +94,16 @@ Start with:  hippad demo`,
 	return root
 }
 
+// onlyCommands is for a command that only has others below it.
+func onlyCommands(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unknownCommand(c, args[0])
+	}
+	return nil
+}
+
 func unknownCommand(c *cobra.Command, name string) error {
+	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(name); len(near) > 0 {
 		return usagef("there is no command %q: did you mean %s?", name, near[0])
 	}

@@ -113,7 +113,7 @@ hippad account. Whole certificate authorities are trusted by hippad authority.) 
 		Example: `  hippad member invite pacs-1 --organisation "North Hospital"
   hippad member token portal --scope system/AuditEvent.c
   hippad member list`,
-		Args: exactArgs(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: onlyCommands, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newMemberInvite(), newMemberPin(), newMemberToken(), newMemberList(), newMemberRevoke())
 	return cmd
@@ -222,6 +222,9 @@ system/AuditEvent.c to report, system/AuditEvent.rs to search and read, patient/
 			m, err := f.member(args[0])
 			if err != nil {
 				return err
+			}
+			if len(m.Scopes) == 0 {
+				return usagef("--scope is missing: system/AuditEvent.c to report, system/AuditEvent.rs to search and read, patient/AuditEvent.rs for one patient")
 			}
 			out, err := call[secretOut](cmd.Context(), &c, "/admin/member/token", m)
 			if err != nil {

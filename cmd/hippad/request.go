@@ -48,7 +48,7 @@ func newRequest() *cobra.Command {
 certificate of their own, or uses the page /requests.`,
 		Example: `  hippad request list
   hippad request confirm 1311 --server audit.hospital.example:2988 --ca ca.pem --cert maria.pem`,
-		Args: exactArgs(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: onlyCommands, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newRequestList(), newRequestDecide("confirm", "let it happen; a purge happens at once"), newRequestDecide("refuse", "let it not happen"))
 	return cmd
