@@ -21,6 +21,7 @@ import (
 
 	"hippad"
 	"hippad/internal/front"
+	"hippad/internal/identity"
 	"hippad/internal/localstore"
 )
 
@@ -254,5 +255,69 @@ func TestEveryReadingIsRecorded(t *testing.T) {
 		if text, refused := read(); !refused || strings.Contains(text, "CANARY") {
 			t.Errorf("%s answers although its reading cannot be recorded: refused %v, %.200s", name, refused, text)
 		}
+	}
+}
+
+// A bearer token does what its scopes say over FHIR, a wrong one is 401, and too many wrong ones are locked out.
+func TestBearerTokens(t *testing.T) {
+	s := openHere(t, nil)
+	reportCanary(t, s)
+	token := func(scopes ...string) string {
+		t.Helper()
+		m := identity.Member{Name: "portal", Scopes: scopes}
+		if strings.HasPrefix(scopes[0], "patient/") {
+			m.Patient = "CANARY-7"
+		}
+		secret, _, err := s.authority.IssueToken(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret
+	}
+	ask := func(token, method, path, body string) int {
+		r := httptest.NewRequest(method, "https://audit.example"+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", hippad.MediaFHIRJSON)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		s.front.HTTP.ServeHTTP(w, front.As(r, stranger))
+		if w.Code == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+			t.Errorf("%s %s: 401 without a challenge", method, path)
+		}
+		return w.Code
+	}
+	const event = `{"resourceType":"AuditEvent","type":{"code":"rest"},"recorded":"2026-11-23T00:00:00Z","agent":[{"requestor":true}],"source":{"observer":{"display":"x"}}}`
+	writer, reader, patient := token("system/AuditEvent.c"), token("system/AuditEvent.rs"), token("patient/AuditEvent.rs")
+	for _, c := range []struct {
+		token, method, path string
+		want                int
+	}{
+		{writer, "POST", "/fhir/AuditEvent", 201}, {writer, "GET", "/fhir/AuditEvent/1", 403}, {writer, "GET", "/metrics", 403},
+		{reader, "POST", "/fhir/AuditEvent", 403}, {reader, "GET", "/fhir/AuditEvent/1", 200}, {reader, "POST", "/admin/member/list", 403},
+		{patient, "POST", "/fhir/AuditEvent", 403}, {patient, "GET", "/fhir/AuditEvent/1", 200},
+		{patient, "GET", "/fhir/AuditEvent/2", 404}, {patient, "GET", "/fhir/AuditEvent/99", 404}, {patient, "GET", "/fhir/AuditEvent/0", 404},
+	} {
+		if got := ask(c.token, c.method, c.path, event); got != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, got, c.want)
+		}
+	}
+	for i := range 6 {
+		want := http.StatusUnauthorized
+		if i == 5 {
+			want = http.StatusTooManyRequests
+		}
+		if got := ask(writer+"x", "POST", "/fhir/AuditEvent", event); got != want {
+			t.Errorf("wrong token, try %d: %d, want %d", i+1, got, want)
+		}
+	}
+	if got := ask(writer, "POST", "/fhir/AuditEvent", event); got != http.StatusCreated {
+		t.Errorf("the right token from a network that is locked: %d", got)
+	}
+	for _, m := range s.authority.Members() {
+		if err := s.authority.Revoke(m.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := ask(reader, "GET", "/fhir/AuditEvent/1", ""); got == http.StatusOK {
+		t.Error("a revoked token reads")
 	}
 }

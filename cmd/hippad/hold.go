@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ func newHold() *cobra.Command {
 		Long: `A hold keeps every entry that it matches, whatever retention says, until it is released: for a lawsuit, an
 investigation, an audit. All that is given must match. Holds are entries of the log.`,
 		Example: `  hippad hold add --reason "Lind v. Hospital" --patient 'urn:oid:1.2.3|4711'
+  hippad hold add --reason "incident of 20 November" --case 2026-17 --entries 1200-1340
   hippad hold list
   hippad hold release 1204 --reason "settled"`,
 		Args: onlyCommands, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -54,6 +56,7 @@ func newHoldAdd() *cobra.Command {
 	var c connection
 	var h custody.Hold
 	var from, to string
+	var entries []string
 	cmd := &cobra.Command{
 		Use: "add", Short: "hold what matches",
 		Example: `  hippad hold add --reason "Lind v. Hospital" --patient 4711 --from 2020-01-01`, Args: exactArgs(),
@@ -63,6 +66,13 @@ func newHoldAdd() *cobra.Command {
 			}
 			if h.To, err = parseDay(to); err != nil {
 				return usagef("--to: %w", err)
+			}
+			for _, text := range entries {
+				r, err := parseRange(text)
+				if err != nil {
+					return usagef("--entries: %w", err)
+				}
+				h.Entries = append(h.Entries, r)
 			}
 			if h.Reason == "" {
 				return usagef("--reason is missing")
@@ -85,9 +95,24 @@ func newHoldAdd() *cobra.Command {
 	f.StringVar(&h.Case, "case", "", "`NAME` of the case that it is for")
 	f.StringVar(&h.Reporter, "reporter", "", "everything from the reporter `KIND:ID`")
 	f.StringVar(&h.Organisation, "organisation", "", "everything from the systems of the organisation `NAME`")
+	f.StringArrayVar(&entries, "entries", nil, "the entries of a case, as `FIRST-LAST` or one index; may be repeated")
 	f.StringVar(&from, "from", "", "only what was received on or after this `DAY` (2026-11-23, UTC)")
 	f.StringVar(&to, "to", "", "only what was received before this `DAY`")
 	return cmd
+}
+
+// parseRange reads 12 or 12-40.
+func parseRange(text string) (hippad.Range, error) {
+	first, last, ok := strings.Cut(text, "-")
+	if !ok {
+		last = first
+	}
+	a, err := parseIndex(first)
+	b, err2 := parseIndex(last)
+	if err != nil || err2 != nil || b < a || b-a >= math.MaxInt32 {
+		return hippad.Range{}, fmt.Errorf("%q: want entries like 12 or 12-40", text)
+	}
+	return hippad.Range{First: a, Count: int(b - a + 1)}, nil
 }
 
 // parseDay reads a day; empty is the zero time.
