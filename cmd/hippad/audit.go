@@ -109,12 +109,12 @@ func uncertified(found ledger.Audited, evidence *custody.Evidence) *ledger.Audit
 // openForAudit opens a data directory without changing anything in it. For the structure alone no key is needed but the public one.
 func openForAudit(ctx context.Context, data string, structure bool, m *masterFlags) (o ledger.Options, store *localstore.Store, err error) {
 	if structure {
-		text, err := os.ReadFile(filepath.Join(data, "log.vkey"))
+		text, err := os.ReadFile(filepath.Join(data, verifierFile))
 		if err != nil {
 			return o, nil, hippad.Errorf(hippad.NotFound, "%s is not the data directory of a hippad server: it has no log.vkey", data).WithHint("give the directory with --data")
 		}
 		if o.Verifier, err = note.NewVerifier(strings.TrimSpace(string(text))); err != nil {
-			return o, nil, hippad.Errorf(hippad.Invalid, "%s holds no verifier key", filepath.Join(data, "log.vkey"))
+			return o, nil, hippad.Errorf(hippad.Invalid, "%s holds no verifier key", filepath.Join(data, verifierFile))
 		}
 	} else {
 		dir := filepath.Join(data, "keys")

@@ -25,6 +25,7 @@ import (
 //	hippad-backup-1       the checkpoint as of which it is, as text
 //	keys.sealed           the folder keys without the two files below, as a tar sealed under the ring key
 //	keys/ring.json        the wrapped keys
+//	log.vkey              the log's public key
 //	store/...             the store, whose content is sealed
 //
 // The master key is not in it: whoever finds a backup has nothing. Restoring needs it.
@@ -33,6 +34,7 @@ const (
 	sealedKeys   = "keys.sealed"
 	ringFile     = "ring.json"
 	masterFile   = "master.key"
+	verifierFile = "log.vkey"
 	snapshotDir  = "backup.building" // in the data directory; a crash leaves it, the next backup removes it
 	backupSecret = "backup of the key folder"
 )
@@ -86,7 +88,7 @@ func (s *server) backup(ctx context.Context, c hippad.Caller, w http.ResponseWri
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{backupMark, checkpoint}, {"keys/" + ringFile, ring}, {sealedKeys, keys}} {
+	}{{backupMark, checkpoint}, {"keys/" + ringFile, ring}, {sealedKeys, keys}, {verifierFile, []byte(s.keys.VerifierKey + "\n")}} {
 		if err := writeTar(t, f.name, f.data); err != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -138,21 +140,23 @@ func (s *server) sealKeyFolder() ([]byte, error) {
 	var plain strings.Builder
 	t := tar.NewWriter(&plain)
 	dir := filepath.Join(s.config.Data, "keys")
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("backup: %w", err)
-	}
-	for _, f := range files {
-		if f.IsDir() || strings.HasPrefix(f.Name(), masterFile) || f.Name() == ringFile || strings.Contains(f.Name(), ".new-") {
-			continue
+	err := filepath.WalkDir(dir, func(path string, f fs.DirEntry, err error) error {
+		name := f.Name()
+		if err != nil || f.IsDir() || strings.HasPrefix(name, masterFile) || name == ringFile || strings.Contains(name, ".new-") {
+			return err
 		}
-		text, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		text, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("backup: %w", err)
+			return err
 		}
-		if err := writeTar(t, f.Name(), text); err != nil {
-			return nil, err
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
 		}
+		return writeTar(t, filepath.ToSlash(rel), text)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("backup: the key folder: %w", err)
 	}
 	if err := t.Close(); err != nil {
 		return nil, err

@@ -112,7 +112,7 @@ func unpackBackup(r io.Reader, dir string) (sealed, checkpoint []byte, err error
 			checkpoint, err = io.ReadAll(io.LimitReader(t, 1<<20))
 		case h.Name == sealedKeys:
 			sealed, err = io.ReadAll(io.LimitReader(t, 64<<20))
-		case filepath.IsLocal(h.Name) && (h.Name == "keys/"+ringFile || strings.HasPrefix(h.Name, "store/")) && h.Typeflag == tar.TypeReg:
+		case filepath.IsLocal(h.Name) && (h.Name == "keys/"+ringFile || h.Name == verifierFile || strings.HasPrefix(h.Name, "store/")) && h.Typeflag == tar.TypeReg:
 			err = unpackFile(filepath.Join(dir, filepath.FromSlash(h.Name)), t)
 		default:
 			err = hippad.Errorf(hippad.Invalid, "it is no backup of hippad: it holds something else")
@@ -137,10 +137,11 @@ func unpackKeys(plain []byte, dir string) error {
 		if err != nil {
 			return err
 		}
-		if !filepath.IsLocal(h.Name) || strings.ContainsAny(h.Name, `/\`) {
+		name := filepath.FromSlash(h.Name)
+		if !filepath.IsLocal(name) {
 			return hippad.Errorf(hippad.Invalid, "a file has an impossible name")
 		}
-		if err := unpackFile(filepath.Join(dir, h.Name), t); err != nil {
+		if err := unpackFile(filepath.Join(dir, name), t); err != nil {
 			return err
 		}
 	}

@@ -234,7 +234,7 @@ func (s *server) refused(from hippad.Session, size, limit int64) {
 
 // publish leaves in the data directory what others need: where the server listens, and the key that its receipts verify under.
 func (s *server) publish() error {
-	for name, text := range map[string]string{addressFile: s.address(), "log.vkey": s.keys.VerifierKey} {
+	for name, text := range map[string]string{addressFile: s.address(), verifierFile: s.keys.VerifierKey} {
 		if err := durable.WriteFile(filepath.Join(s.config.Data, name), []byte(text+"\n"), 0o644); err != nil {
 			return err
 		}
