@@ -63,8 +63,8 @@ type Custody struct {
 	state
 }
 
-// Open replays the log and finishes purges that were interrupted. A purge that cannot be finished is logged and left for Resume: the
-// log must take reports all the same. It must be called after the ledger was opened, and before anybody calls the custody.
+// Open replays the log. It must be called after the ledger was opened. It does not finish purges that were interrupted: that takes as long
+// as a purge, and the log is to take reports meanwhile. Whoever opens calls Resume as soon as the doors are open.
 func Open(ctx context.Context, c Config) (*Custody, error) {
 	if c.Ledger == nil || c.Repository == nil || c.DataKeys == nil || c.DestroyKeys == nil || c.Now == nil {
 		return nil, errors.New("custody: the configuration is not complete")
@@ -75,12 +75,6 @@ func Open(ctx context.Context, c Config) (*Custody, error) {
 	o := &Custody{Config: c, turn: make(chan struct{}, 1), state: newState()}
 	if err := o.catchUp(ctx); err != nil {
 		return nil, fmt.Errorf("replay holds and requests: %w", err)
-	}
-	if err := o.Resume(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		c.Log.Error("a purge that was interrupted could not be finished", "error", err)
 	}
 	return o, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"hippad"
 	"hippad/internal/custody"
+	"hippad/internal/storetest"
 )
 
 // Whatever is done in whatever order, the state that a restart replays is the one that was there.
@@ -197,4 +198,28 @@ func entries(t fatal, w *world) (all []hippad.Entry) {
 		all = append(all, e)
 	}
 	return all
+}
+
+// A hold that is placed between an interrupted purge and its end wins over what is still there.
+func TestHoldBeforeResume(t *testing.T) {
+	story(t, func(t *testing.T, w *world) {
+		all := w.report(t, pacs, fact{Patient: "1"}, fact{Patient: "2"})
+		time.Sleep(7 * years)
+		q, err := w.AskPurge(t.Context(), olga, custody.PurgeOrder{}, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.store.FailNext(storetest.OpRewrite, storetest.NotStored, 1, nil)
+		if _, err := w.Confirm(t.Context(), otto, q.ID, nil); err == nil {
+			t.Fatal("nothing broke")
+		}
+		if _, err := w.Hold(t.Context(), olga, custody.Hold{Reason: "x", Patient: "2"}); err != nil {
+			t.Fatal(err)
+		}
+		w.crash(t)
+		if got := w.alive(t, all...); w.resumed != nil || !slices.Equal(got, all[1:]) {
+			t.Errorf("%v, there are %v", w.resumed, got)
+		}
+		w.sound(t)
+	})
 }

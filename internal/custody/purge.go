@@ -171,7 +171,8 @@ func (c *Custody) Certificates() []Certificate {
 	return slices.Clone(c.certificates)
 }
 
-// Resume finishes the purges that are confirmed and have no certificate: those that a crash or an error interrupted.
+// Resume finishes the purges that are confirmed and have no certificate: those that a crash or an error interrupted. A hold that was placed
+// since then counts for what is still there. It is to be called at every start, and may be called again at any time.
 func (c *Custody) Resume(ctx context.Context) error {
 	done, err := c.begin(ctx)
 	if err != nil {
@@ -273,7 +274,7 @@ func steps(keys []DataKey) (out []step) {
 	var first, second step
 	first.keepClass, second.keepClass = regulation.Held, regulation.Held
 	if slices.ContainsFunc(keys, func(k DataKey) bool { return k.Class == regulation.Held }) {
-		_ = 0
+		first.keepClass = regulation.HeldAgain
 	}
 	for _, k := range keys {
 		if k.Class == regulation.HeldAgain && first.keepClass == regulation.HeldAgain {

@@ -196,8 +196,8 @@ func (c *Custody) decidable(id int64) (Request, error) {
 }
 
 // Confirm confirms what somebody else has asked for, which needs hippad.ActConfirm. A purge is then done, whether ctx ends or not, and
-// the request that is returned has its certificate. After an error of the purge the request stays confirmed, and Resume or
-// the next Open finishes it. progress may be nil.
+// the request that is returned has its certificate. After an error of the purge the request stays confirmed, and Resume
+// finishes it. progress may be nil.
 func (c *Custody) Confirm(ctx context.Context, who hippad.Caller, id int64, progress func(done, total int64)) (Request, error) {
 	if err := c.permit(ctx, who, "confirm", hippad.ActConfirm); err != nil {
 		return Request{}, err

@@ -150,6 +150,7 @@ type world struct {
 	keys    *seal.Keys
 	classes *regulation.Classes
 	compact func() error
+	resumed error // what finishing purges came to at the start
 }
 
 // keysFor makes the log's secrets once: outside the bubble, and not for every world.
@@ -190,7 +191,7 @@ type fatal interface {
 	Fatalf(string, ...any)
 }
 
-// open opens the log and its custody, as after a start.
+// open opens the log and its custody, as a start does.
 func (w *world) open(t fatal) {
 	t.Helper()
 	l, err := ledger.Open(context.Background(), w.store, w.options())
@@ -201,6 +202,7 @@ func (w *world) open(t fatal) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.resumed = w.Resume(context.Background())
 }
 
 func (w *world) config(l *ledger.Ledger) custody.Config {
