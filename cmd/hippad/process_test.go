@@ -53,11 +53,12 @@ func hippadRun(t testing.TB, args ...string) (stdout, stderr string, code int) {
 
 // A process is a running hippad serve.
 type process struct {
-	Data    string // data directory
-	Address string // host:port of its TCP port
-	CA      string // the PEM file that clients must trust
-	cmd     *exec.Cmd
-	log     *lockedBuffer
+	Data      string // data directory
+	Address   string // host:port of its TCP port
+	CA        string // the PEM file that clients must trust
+	SetupCode string // with which the first account is made; empty if there is one
+	cmd       *exec.Cmd
+	log       *lockedBuffer
 }
 
 // startServer starts hippad serve on a free port, in data (empty: a new temporary directory), and waits until it has greeted. Senders of
@@ -88,6 +89,16 @@ func startServer(t testing.TB, data string, args ...string) *process {
 	first, err := greeting.ReadString('\n')
 	if err != nil || !strings.Contains(first, "listening on") {
 		t.Fatalf("server did not start: %q, %v\n%s", first, err, p.log)
+	}
+	for line := first; !strings.Contains(line, "--trust NETWORK"); { // the rest of the greeting, but for the code, which may not come
+		if line, err = greeting.ReadString('\n'); err != nil {
+			t.Fatalf("the greeting: %v\n%s", err, p.log)
+		}
+	}
+	if greeting.Buffered() > 0 { // the greeting is one write, and came in one piece
+		if line, err := greeting.ReadString('\n'); err == nil {
+			_, p.SetupCode, _ = strings.Cut(strings.TrimSpace(line), "with the code ")
+		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, greeting) }()
 	address, err := os.ReadFile(filepath.Join(data, "address"))
