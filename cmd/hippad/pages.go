@@ -56,8 +56,13 @@ func (s *server) pageRoutes() []route {
 	return append(all, route{pattern: "/", open: true, page: true, handler: h})
 }
 
-// signedIn records a sign-in, a failed one or a sign-out (DICOM PS3.15 A.5.3.11 User Authentication).
+// signedIn records a sign-in, a failed one or a sign-out (DICOM PS3.15 A.5.3.12 User Authentication). What is locked out already, or
+// comes back from nowhere as if from the identity provider, becomes an alert, which is counted: nobody can fill the log with it.
 func (s *server) signedIn(ctx context.Context, c hippad.Caller, address string, in web.SignIn) error {
+	if in.Locked || in.How == account.HowOIDC && in.Outcome == web.OutcomeFailure && in.Account == "" {
+		s.repo.Alert(remote(net.JoinHostPort(address, "0")), "sign-in", in.How+": "+in.Reason)
+		return nil
+	}
 	n := repository.UserAuthentication(in.How != web.HowSignOut, in.Outcome, address)
 	n.Description = in.How
 	if in.Reason != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"html"
 	"io"
 	"net/http"
@@ -165,5 +166,33 @@ func TestSignInStory(t *testing.T) {
 		if n := strings.Count(out, `"index"`); n < want {
 			t.Errorf("%s: %d entries, want %d at least", query, n, want)
 		}
+	}
+}
+
+// Who is locked out cannot fill the log: the attempts are counted and become one entry.
+func TestLockedOutIsCounted(t *testing.T) {
+	s := openHere(t, nil)
+	try := func() int {
+		return visit(s, "POST /signin", stranger, url.Values{"name": {"nobody"}, "password": {"wrong wrong wrong"}}.Encode()).Code
+	}
+	for range 5 {
+		if code := try(); code != http.StatusForbidden && code != http.StatusUnauthorized {
+			t.Fatalf("a wrong password: %d", code)
+		}
+	}
+	before := s.ledger.Size()
+	for range 20 {
+		if code := try(); code != http.StatusServiceUnavailable && code != http.StatusTooManyRequests {
+			t.Fatalf("a locked address: %d", code)
+		}
+	}
+	if n := s.ledger.Size() - before; n != 0 {
+		t.Errorf("20 attempts of a locked address left %d entries at once", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.repo.Run(ctx) // writes what is left
+	if n := s.ledger.Size() - before; n < 1 || n > 2 {
+		t.Errorf("20 attempts of a locked address are %d entries", n)
 	}
 }

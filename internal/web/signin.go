@@ -19,7 +19,7 @@ func (h *Handler) note(r *http.Request, c hippad.Caller, s SignIn) error {
 
 // failed records a failure. The account is named only when there is one: people type passwords into the wrong field.
 func (h *Handler) failed(r *http.Request, name, how string, err error) error {
-	s := SignIn{How: how, Outcome: OutcomeFailure, Reason: account.Reason(err)}
+	s := SignIn{How: how, Outcome: OutcomeFailure, Reason: account.Reason(err), Locked: hippad.KindOf(err) == hippad.Busy}
 	if a, ok := h.Accounts.Account(account.Normal(name)); ok {
 		s.Account = a.Name
 	}

@@ -61,6 +61,7 @@ type SignIn struct {
 	How     string // HowPassword to HowSignOut, or how account.Session has it
 	Outcome string // OutcomeSuccess or OutcomeFailure
 	Reason  string // of a failure; holds nothing that was typed
+	Locked  bool   // nothing was looked at, after too many failures: whoever records it may count instead, so that nobody fills the log
 }
 
 // Values of SignIn.How, besides account.HowTOTP, HowRecovery and HowOIDC.
