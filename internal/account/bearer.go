@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,41 +80,16 @@ func verifyToken(ctx context.Context, v *oidc.IDTokenVerifier, raw string, now t
 	return id, c, nil
 }
 
-// scopeGrant is what SMART scopes permit here. A scope that asks for less than a role gives, by a search parameter for one,
-// gives nothing.
+// scopeGrant is what SMART scopes permit here. Scopes that are meant for other servers, or give nothing here, are passed over, and
+// so is that for one patient when the token names none.
 func scopeGrant(scopes, patient string) hippad.Grant {
-	var g hippad.Grant
-	for s := range strings.FieldsSeq(scopes) {
-		level, rest, _ := strings.Cut(s, "/")
-		resource, may, _ := strings.Cut(rest, ".")
-		if resource != "AuditEvent" && resource != "*" {
-			continue
-		}
-		switch may { // SMART App Launch 1
-		case "read":
-			may = "rs"
-		case "write":
-			may = "cud"
-		case "*":
-			may = "cruds"
-		}
-		if strings.Trim(may, "cruds") != "" {
-			continue
-		}
-		reads := strings.Contains(may, "r") && strings.Contains(may, "s")
-		switch {
-		case level == "system" && reads:
-			g.Roles = append(g.Roles, hippad.RoleReviewer)
-		case level == "patient" && reads:
-			if g.Patient = patientOf(patient); g.Patient != "" {
-				g.Roles = append(g.Roles, hippad.RolePatient)
-			}
-		}
-		if level == "system" && strings.Contains(may, "c") {
-			g.Roles = append(g.Roles, hippad.RoleReporter)
-		}
+	g := hippad.Grant{Patient: patientOf(patient)}
+	g.Roles, _ = hippad.ScopesToRoles(strings.Fields(scopes))
+	if !slices.Contains(g.Roles, hippad.RolePatient) {
+		g.Patient = ""
+	} else if g.Patient == "" {
+		g.Roles = slices.DeleteFunc(g.Roles, func(r hippad.Role) bool { return r == hippad.RolePatient })
 	}
-	g.Roles = roleSet(g.Roles)
 	return g
 }
 

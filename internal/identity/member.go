@@ -205,11 +205,11 @@ func (a *Authority) Pin(m Member, certPEM []byte) (Member, error) {
 }
 
 // IssueToken makes a bearer token for a member that cannot show a certificate. Of m it takes Name, Roles, Scopes (SMART, see
-// ScopesToRoles; their roles are added to Roles), Organisation, Sites, Patient, and Expires (zero: two years from now). The
+// hippad.ScopesToRoles; their roles are added to Roles), Organisation, Sites, Patient, and Expires (zero: two years from now). The
 // token is "hpt1." with the member's id, a dot, and base64url of 32 random bytes, of which only a hash is kept.
 func (a *Authority) IssueToken(m Member) (secret, id string, err error) {
 	rec := a.newRecord(m, KindToken)
-	fromScopes, err := ScopesToRoles(m.Scopes)
+	fromScopes, err := hippad.ScopesToRoles(m.Scopes)
 	if err != nil {
 		return "", "", err
 	}

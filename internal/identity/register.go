@@ -39,7 +39,7 @@ type Member struct {
 	Organisation string        `json:"organisation,omitzero"`
 	Sites        []string      `json:"sites,omitzero"`        // see hippad.Grant
 	Patient      string        `json:"patient,omitzero"`      // see hippad.Grant; with RolePatient, and only then
-	Scopes       []string      `json:"scopes,omitzero"`       // of a token: SMART scopes, see ScopesToRoles
+	Scopes       []string      `json:"scopes,omitzero"`       // of a token: SMART scopes, see hippad.ScopesToRoles
 	Fingerprints []string      `json:"fingerprints,omitzero"` // of its certificates, the newest last; none while it is invited
 	Authority    string        `json:"authority,omitzero"`    // AuthorityOwn or AuthorityPinned; empty for a token
 	Created      time.Time     `json:"created"`
