@@ -34,6 +34,7 @@ type serveConfig struct {
 
 	Trust      []string          // networks whose senders may report without a certificate
 	LegacyTLS  bool              // also the suite of RFC 9662 for old senders
+	Operator   []string          // roles of the operator certificate; none: every one but patient
 	Master     masterFlags       // where the master key is
 	OIDC       string            // file that describes an OpenID Connect provider
 	Retention  string            // file that describes the classes of retention
@@ -87,6 +88,7 @@ are let in by network, with --trust, and recorded by their address.`,
 	f.StringVar(&c.Origin, "origin", "", "`NAME` of a new log, best a domain name with a path (default: made from the host name)")
 	f.IntVar(&c.MaxMessage, "max-message", 64<<10, "`BYTES` of one syslog message, up to 16777216; what is longer is cut and marked")
 	f.StringArrayVar(&c.Trust, "trust", nil, "`NETWORK` as 10.20.0.0/16 whose senders may report without a certificate, recorded by address; may be repeated")
+	f.StringArrayVar(&c.Operator, "operator-role", nil, "what the operator certificate of the key folder may do, a `ROLE`; may be repeated (default: every role but patient)")
 	f.BoolVar(&c.LegacyTLS, "legacy-tls", false, "also offer TLS_RSA_WITH_AES_128_CBC_SHA, which RFC 9662 keeps for old syslog senders")
 	f.StringVar(&c.OIDC, "oidc", "", "JSON `FILE` that describes the OpenID Connect provider by which people sign in")
 	f.StringVar(&c.Retention, "retention", "", "JSON `FILE` with the classes of retention (default: six years for everything)")

@@ -66,6 +66,10 @@ func openServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server
 	if err != nil {
 		return nil, err
 	}
+	operator, err := parseRoles(c.Operator)
+	if err != nil {
+		return nil, err
+	}
 	s = &server{config: c, log: log}
 	opened := s // a return of an error has taken s away when the deferred function runs
 	defer func() {
@@ -99,7 +103,7 @@ func openServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server
 	}
 	s.throttle = identity.NewThrottle(identity.ThrottleOptions{Now: c.now})
 	s.authority, err = identity.Open(c.Data, append([]string{host}, c.Hosts...), identity.Options{
-		Now: c.now, Trusted: trusted, LegacySuite: c.LegacyTLS, Throttle: s.throttle, OnChange: s.evict,
+		Now: c.now, Trusted: trusted, LegacySuite: c.LegacyTLS, Throttle: s.throttle, OnChange: s.evict, OperatorRoles: operator,
 	})
 	if err != nil {
 		return nil, err
