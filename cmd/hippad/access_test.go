@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -36,7 +37,7 @@ type fullDisk struct {
 func (d *fullDisk) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 	u, err := d.FS.GetDiskUsage(path)
 	if d.full.Load() {
-		u.AvailBytes = 0
+		u.AvailBytes = 64 << 20 // less than the store keeps free
 	}
 	return u, err
 }
@@ -320,4 +321,36 @@ func TestBearerTokens(t *testing.T) {
 	if got := ask(reader, "GET", "/fhir/AuditEvent/1", ""); got == http.StatusOK {
 		t.Error("a revoked token reads")
 	}
+}
+
+// A server whose disk is full at the start runs, shows nothing and takes nothing, and records its start when there is room.
+func TestStartOnAFullDisk(t *testing.T) {
+	data, disk := filepath.Join(t.TempDir(), "data"), &fullDisk{FS: vfs.Default}
+	s := openAt(t, data, nil, disk)
+	reportCanary(t, s)
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	s.ledger = nil
+	disk.full.Store(true)
+	s = openAt(t, data, nil, disk)
+	before := s.ledger.Size()
+	if w := visit(s, "GET /fhir/AuditEvent/{id}", callerWith(hippad.RoleReviewer), ""); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("a reading on a full disk: %d", w.Code)
+	}
+	if w := visit(s, "GET /log/receipt/{index}", callerWith(hippad.RoleAuditor), ""); w.Code != http.StatusOK {
+		t.Errorf("a receipt on a full disk: %d", w.Code)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { s.watchStart(ctx); close(done) }()
+	disk.full.Store(false)
+	eventually(t, "the start in the log", func() error {
+		if s.ledger.Size() == before {
+			return errors.New("nothing was recorded")
+		}
+		return nil
+	})
+	<-done
+	cancel()
 }

@@ -32,24 +32,25 @@ import (
 
 // A server is one opened data directory with its listeners.
 type server struct {
-	config    serveConfig
-	log       *slog.Logger
-	store     *localstore.Store
-	ledger    *ledger.Ledger
-	keys      *seal.Keys
-	authority *identity.Authority
-	throttle  *identity.Throttle
-	accounts  *account.Accounts
-	classes   *regulation.Classes
-	repo      *repository.Repository
-	custody   *custody.Custody
-	front     *front.Server
-	fhir      *fhir.Handler
-	syslog    *atna.Server
-	listeners []net.Listener
-	udp       net.PacketConn
-	backingUp sync.Mutex
-	setupCode string // makes the first account; empty when there is one
+	config     serveConfig
+	log        *slog.Logger
+	store      *localstore.Store
+	ledger     *ledger.Ledger
+	keys       *seal.Keys
+	authority  *identity.Authority
+	throttle   *identity.Throttle
+	accounts   *account.Accounts
+	classes    *regulation.Classes
+	repo       *repository.Repository
+	custody    *custody.Custody
+	front      *front.Server
+	fhir       *fhir.Handler
+	syslog     *atna.Server
+	listeners  []net.Listener
+	udp        net.PacketConn
+	backingUp  sync.Mutex
+	unrecorded bool   // the start is not in the log yet; the watch's
+	setupCode  string // makes the first account; empty when there is one
 
 	unreadable repository.Unreadable
 }

@@ -21,6 +21,9 @@ import (
 // that have ended are closed.
 const renewEvery = time.Hour
 
+// recordEvery is how often a start is tried to be recorded that could not be.
+const recordEvery = time.Second
+
 // configured records a change of the configuration. Whoever makes one calls it first, and makes none if it fails.
 func (s *server) configured(ctx context.Context, c hippad.Caller, activity repository.Activity, what string) error {
 	subtype := repository.SecurityConfiguration
@@ -54,8 +57,20 @@ func (s *server) evict() {
 	}
 }
 
-// started records that the server runs, with the keys that it has opened and made for it.
+// started records that the server runs, with the keys that it has opened and made for it. When the store takes nothing now, a full
+// disk for one, the server runs all the same, takes no reports and answers no questions; proofs are served, and watch
+// records the start when it can.
 func (s *server) started(ctx context.Context) error {
+	err := s.recordStart(ctx)
+	if hippad.KindOf(err) == hippad.Unavailable {
+		s.unrecorded = true
+		s.log.Error("the start cannot be recorded now; it is tried again", "error", err)
+		return nil
+	}
+	return err
+}
+
+func (s *server) recordStart(ctx context.Context) error {
 	now := s.config.now()
 	for _, class := range []string{"", "self"} {
 		e := hippad.Entry{Door: hippad.DoorNative}
@@ -103,6 +118,7 @@ func (s *server) usesRecorded(uses []seal.KeyUse) error {
 // watch runs what goes on beside the doors, until ctx ends.
 func (s *server) watch(ctx context.Context) {
 	var wg sync.WaitGroup
+	wg.Go(func() { s.watchStart(ctx) })
 	wg.Go(func() { s.watchKeys(ctx) })
 	wg.Go(func() { s.watchCertificates(ctx) })
 	wg.Go(func() {
@@ -111,6 +127,20 @@ func (s *server) watch(ctx context.Context) {
 		}
 	})
 	wg.Wait()
+}
+
+// watchStart records the start when the store takes entries again.
+func (s *server) watchStart(ctx context.Context) {
+	tick := time.NewTicker(recordEvery)
+	defer tick.Stop()
+	for s.unrecorded {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.unrecorded = s.recordStart(ctx) != nil
+	}
 }
 
 // watchKeys records the making of data keys: at the turn of a month, or when the first entry of a class comes. A key is made
