@@ -1,19 +1,25 @@
 package hippad
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
+
+// ampersands is an ampersand however often it was escaped, so that reading what was read changes nothing.
+var ampersands = regexp.MustCompile(`&(?:amp;)+`)
 
 // ParseIdentifier reads the ways in which audit messages write one identifier:
 //
-//	id^^^&1.2.3&ISO^PI      HL7 v2 CX: assigning authority as OID; "&amp;" left over from double escaping is taken as &
+//	id^^^&1.2.3&ISO^PI      HL7 v2 CX: assigning authority as OID; "&amp;" and "&amp;amp;", left over from escaping too often, are taken as &
 //	id^^^NAME               CX with a namespace only: System is empty, because NAME is not unique
 //	urn:oid:1.2.3|id        system and value
 //	https://x.example/mrn|id
 //	urn:oid:1.2.3           an identifier that is itself a URI: no system
 //	id
 //
-// It never fails: what fits no form is a Value without a System.
+// It never fails: what fits no form is a Value without a System, and reading such a Value again changes nothing.
 func ParseIdentifier(s string) Identifier {
-	s = strings.TrimSpace(strings.ReplaceAll(s, "&amp;", "&"))
+	s = strings.TrimSpace(ampersands.ReplaceAllLiteralString(s, "&"))
 	// CX.2 and CX.3 are check digits, which nobody sends: a caret next to text is a name (Welby^Marcus), not a CX.
 	if id, rest, ok := strings.Cut(s, "^^^"); ok && id != "" && !strings.Contains(id, "^") {
 		authority, _, _ := strings.Cut(rest, "^")
@@ -21,10 +27,13 @@ func ParseIdentifier(s string) Identifier {
 		if hd := strings.Split(authority, "&"); len(hd) >= 2 {
 			system = OIDSystem(hd[1])
 		}
-		return Identifier{System: system, Value: id}
+		if system == "" {
+			return ParseIdentifier(id)
+		}
+		return Identifier{System: system, Value: strings.TrimSpace(id)}
 	}
 	if i := strings.LastIndexByte(s, '|'); i >= 0 && i < len(s)-1 {
-		return Identifier{System: OIDSystem(s[:i]), Value: s[i+1:]}
+		return Identifier{System: OIDSystem(s[:i]), Value: strings.TrimSpace(s[i+1:])}
 	}
 	return Identifier{Value: s}
 }

@@ -14,22 +14,27 @@ import (
 
 func TestParseIdentifier(t *testing.T) {
 	for s, want := range map[string]hippad.Identifier{
-		"12345":                             {Value: "12345"},
-		" 12345 ":                           {Value: "12345"},
-		"12345^^^&1.2.3&ISO":                {System: "urn:oid:1.2.3", Value: "12345"},
-		"12345^^^&amp;1.2.3&amp;ISO":        {System: "urn:oid:1.2.3", Value: "12345"},
-		"12345^^^HOSPITAL&1.2.3&ISO^PI":     {System: "urn:oid:1.2.3", Value: "12345"},
-		"12345^^^HOSPITAL":                  {Value: "12345"},
-		"12345^^^&hospital.example&DNS":     {System: "hospital.example", Value: "12345"},
-		"urn:oid:1.2.3|12345":               {System: "urn:oid:1.2.3", Value: "12345"},
-		"1.2.3|12345":                       {System: "urn:oid:1.2.3", Value: "12345"},
-		"https://h.example/mrn|12345":       {System: "https://h.example/mrn", Value: "12345"},
-		"|12345":                            {Value: "12345"},
-		"urn:oid:1.2.3":                     {Value: "urn:oid:1.2.3"},
-		"Patient/7":                         {Value: "Patient/7"},
-		"Welby^Marcus^^^Dr^MD":              {Value: "Welby^Marcus^^^Dr^MD"},
-		"https://h.example/fhir/Patient/12": {Value: "https://h.example/fhir/Patient/12"},
-		"":                                  {},
+		"12345":                              {Value: "12345"},
+		" 12345 ":                            {Value: "12345"},
+		"12345^^^&1.2.3&ISO":                 {System: "urn:oid:1.2.3", Value: "12345"},
+		"12345^^^&amp;1.2.3&amp;ISO":         {System: "urn:oid:1.2.3", Value: "12345"},
+		"12345^^^&amp;amp;1.2.3&amp;amp;ISO": {System: "urn:oid:1.2.3", Value: "12345"},
+		" 12345 ^^^HOSPITAL":                 {Value: "12345"},
+		"12345 ^^^&1.2.3&ISO":                {System: "urn:oid:1.2.3", Value: "12345"},
+		"1.2.3|12345^^^HOSPITAL":             {System: "urn:oid:1.2.3", Value: "12345"},
+		"| 12345":                            {Value: "12345"},
+		"12345^^^HOSPITAL&1.2.3&ISO^PI":      {System: "urn:oid:1.2.3", Value: "12345"},
+		"12345^^^HOSPITAL":                   {Value: "12345"},
+		"12345^^^&hospital.example&DNS":      {System: "hospital.example", Value: "12345"},
+		"urn:oid:1.2.3|12345":                {System: "urn:oid:1.2.3", Value: "12345"},
+		"1.2.3|12345":                        {System: "urn:oid:1.2.3", Value: "12345"},
+		"https://h.example/mrn|12345":        {System: "https://h.example/mrn", Value: "12345"},
+		"|12345":                             {Value: "12345"},
+		"urn:oid:1.2.3":                      {Value: "urn:oid:1.2.3"},
+		"Patient/7":                          {Value: "Patient/7"},
+		"Welby^Marcus^^^Dr^MD":               {Value: "Welby^Marcus^^^Dr^MD"},
+		"https://h.example/fhir/Patient/12":  {Value: "https://h.example/fhir/Patient/12"},
+		"":                                   {},
 	} {
 		if got := hippad.ParseIdentifier(s); got != want {
 			t.Errorf("%q: got %+v, want %+v", s, got, want)
@@ -189,7 +194,7 @@ func TestManyTerms(t *testing.T) {
 
 // FuzzTerms: what an event says of a patient is found by saying the same.
 func FuzzTerms(f *testing.F) {
-	for _, s := range []string{"4711^^^&1.2.3&ISO", "a|b|c", "x^^^&amp;", "  ", "^^^&&", "urn:oid:|", "1.2|3^^^&4.5&ISO"} {
+	for _, s := range []string{"4711^^^&1.2.3&ISO", "a|b|c", "x^^^&amp;", "  ", "^^^&&", "urn:oid:|", "1.2|3^^^&4.5&ISO", "&amp;amp;ISO", "1 ^^^N", "| 1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -202,6 +207,14 @@ func FuzzTerms(f *testing.F) {
 		}
 		if asked := hippad.NewTerm(hippad.FieldPatient, s); asked.Value != "" && !find(ev, s) {
 			t.Errorf("%q is not found by itself", s)
+		}
+		id := hippad.ParseIdentifier(s) // which a reader of XML hands on
+		if id.System == "" && hippad.ParseIdentifier(id.Value) != id {
+			t.Errorf("%q is read as %q, and that as something else", s, id.Value)
+		}
+		ev.Entities[0].What.Identifier = id
+		if asked := hippad.NewTerm(hippad.FieldPatient, s); asked.Value != "" && !find(ev, s) {
+			t.Errorf("%q is not found by itself once it was read", s)
 		}
 	})
 }
