@@ -24,6 +24,60 @@ type Event struct {
 	Agents             []Agent
 	Source             Source
 	Entities           []Entity
+
+	// What only FHIR has.
+	Occurred  Period      // R4: period; R5: occurred[x], a point in time being both ends. When it happened, if that is not Recorded.
+	Severity  string      // R5: severity: emergency alert critical error warning notice informational debug
+	BasedOn   []Reference // R5: basedOn
+	Encounter Reference   // R5: encounter
+
+	Syslog *SyslogHeader // of the syslog message that carried it; nil if it did not come in one
+}
+
+// A Period is a span of time, UTC. A zero end is open.
+type Period struct{ Start, End time.Time }
+
+// IsZero tells that nothing is said.
+func (p Period) IsZero() bool { return p.Start.IsZero() && p.End.IsZero() }
+
+// A SyslogHeader is what stood in front of a syslog message (RFC 5424 section 6.2, RFC 3164 section 4.1 as far as it goes). A field that
+// is missing or NILVALUE is empty.
+type SyslogHeader struct {
+	Priority       int       // PRI: facility * 8 + severity; -1 if there is none
+	Version        int       // 1 of RFC 5424; 0 of RFC 3164
+	Timestamp      time.Time // UTC; zero if missing or without a year
+	Hostname       string
+	AppName        string
+	ProcID         string
+	MsgID          string
+	StructuredData string // as it was sent
+}
+
+// incomplete tells whether Missing has something to name.
+func (e *Event) incomplete() bool {
+	return e.Unreadable == "" && (e.Type == (Code{}) || e.Recorded.IsZero() || len(e.Agents) == 0 || e.Source.Observer.IsZero())
+}
+
+// Missing names, by their FHIR R4 path, the elements without which neither DICOM PS3.15 A.5 nor FHIR takes an audit message
+// for complete. It is empty for an event that has them all, and for one that could not be read.
+func (e Event) Missing() (names []string) {
+	if e.Unreadable != "" {
+		return nil
+	}
+	for _, x := range []struct {
+		name    string
+		missing bool
+	}{
+		{"type", e.Type == (Code{})},
+		{"recorded", e.Recorded.IsZero()},
+		{"agent", len(e.Agents) == 0},
+		{"source.observer", e.Source.Observer.IsZero()},
+	} {
+		if x.missing {
+			names = append(names, x.name)
+		}
+	}
+	return names
 }
 
 // A Code is a coded value.
@@ -49,6 +103,7 @@ type Reference struct {
 // An Agent took part in the event (ActiveParticipant; agent).
 type Agent struct {
 	Who         Reference // UserID; agent.who
+	IDType      Code      // UserIDTypeCode; agent.who.identifier.type
 	AltID       string    // AlternativeUserID; agent.altId
 	Name        string    // UserName; agent.name
 	Requestor   bool      // UserIsRequestor; agent.requestor
@@ -81,6 +136,7 @@ type Entity struct {
 	Description string    // ParticipantObjectDescription; entity.description
 	Query       []byte    // ParticipantObjectQuery, decoded; entity.query
 	Details     []Detail  // ParticipantObjectDetail; entity.detail
+	Agents      []Agent   // R5: entity.agent, to whom the entity is attributed
 }
 
 // A Detail is one further property of an entity.

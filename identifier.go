@@ -19,7 +19,10 @@ var ampersands = regexp.MustCompile(`&(?:amp;)+`)
 //
 // It never fails: what fits no form is a Value without a System, and reading such a Value again changes nothing.
 func ParseIdentifier(s string) Identifier {
-	s = strings.TrimSpace(ampersands.ReplaceAllLiteralString(s, "&"))
+	if strings.Contains(s, "&amp;") {
+		s = ampersands.ReplaceAllLiteralString(s, "&")
+	}
+	s = strings.TrimSpace(s)
 	// CX.2 and CX.3 are check digits, which nobody sends: a caret next to text is a name (Welby^Marcus), not a CX.
 	if id, rest, ok := strings.Cut(s, "^^^"); ok && id != "" && !strings.Contains(id, "^") {
 		authority, _, _ := strings.Cut(rest, "^")
@@ -44,6 +47,14 @@ func OIDSystem(s string) string {
 		return s
 	}
 	return "urn:oid:" + s
+}
+
+// String returns system|value, or the value of an identifier without a system.
+func (id Identifier) String() string {
+	if id.System == "" {
+		return id.Value
+	}
+	return id.System + "|" + id.Value
 }
 
 // IsZero tells that nothing is named.

@@ -70,7 +70,7 @@ func TestPatientForms(t *testing.T) {
 		{hippad.Reference{Identifier: hippad.Identifier{System: "1.2.3", Value: "4711"}}, []string{"urn:oid:1.2.3|4711"}, nil},
 		{value("4711"), []string{"4711", "|4711"}, []string{"urn:oid:1.2.3|4711"}},
 		{hippad.Reference{Literal: "Patient/7"}, []string{"Patient/7", "7"}, []string{"Patient/8", "Practitioner/7"}},
-		{hippad.Reference{Literal: "https://h.example/fhir/Patient/7/_history/3"}, []string{"7", "Patient/7", "https://h.example/fhir/Patient/7/_history/3"}, nil},
+		{hippad.Reference{Literal: "https://h.example/fhir/Patient/7/_history/3"}, []string{"7", "Patient/7", "https://h.example/fhir/Patient/7/_history/3", "https://h.example/fhir/Patient/7"}, nil},
 	} {
 		ev := entity(c.sent)
 		for _, s := range c.by {
@@ -187,7 +187,7 @@ func TestManyTerms(t *testing.T) {
 	for i := range n {
 		ev.Entities = append(ev.Entities, hippad.Entity{What: hippad.Reference{Identifier: hippad.Identifier{Value: fmt.Sprint(i % (n / 2))}}})
 	}
-	if terms := hippad.EntryTerms(hippad.Entry{}, ev); len(terms) != n/2+2 { // and reporter and door
+	if terms := hippad.EntryTerms(hippad.Entry{}, ev); len(terms) != n/2+3 { // and reporter, door and mark
 		t.Errorf("%d terms", len(terms))
 	}
 }

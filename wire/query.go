@@ -30,7 +30,9 @@ const (
 	flagTo
 	flagBefore
 	flagAfter
-	flagsKnown = flagAscending | flagFrom | flagTo | flagBefore | flagAfter
+	flagByTime
+	flagBeyond
+	flagsKnown = flagAscending | flagFrom | flagTo | flagBefore | flagAfter | flagByTime | flagBeyond
 )
 
 // Seconds of 0001-01-01T00:00:00Z, which is Go's zero time and means "no bound", and of 9999-12-31T23:59:59Z.
@@ -41,7 +43,19 @@ const (
 
 // checkQuery tells what of q cannot be put into a frame.
 func checkQuery(q hippad.Query) error {
-	for _, t := range []time.Time{q.From, q.To} {
+	times := []time.Time{q.From, q.To}
+	for _, any := range slices.Concat(q.Times, q.Received) {
+		if len(any) == 0 || len(any) > math.MaxUint16 {
+			return hippad.Errorf(hippad.Invalid, "a group of times must have 1 to %d alternatives", math.MaxUint16)
+		}
+		for _, p := range any {
+			times = append(times, p.Start, p.End)
+		}
+	}
+	if q.Beyond != nil {
+		times = append(times, q.Beyond.At)
+	}
+	for _, t := range times {
 		if s := t.Unix(); !t.IsZero() && (s < secondZero || s > secondLast) {
 			return hippad.Errorf(hippad.Invalid, "the time bound of a search must lie in the years 1 to 9999")
 		}
@@ -49,8 +63,18 @@ func checkQuery(q hippad.Query) error {
 	if q.Limit < 0 {
 		return hippad.Errorf(hippad.Invalid, "the limit of a search must not be negative")
 	}
-	if len(q.Terms) > math.MaxUint16 {
+	if max(len(q.Terms), len(q.Filters), len(q.Times), len(q.Received)) > math.MaxUint16 {
 		return hippad.Errorf(hippad.Invalid, "too many terms in a search")
+	}
+	for _, f := range q.Filters {
+		if f.Op < hippad.OpNone || f.Op > hippad.OpPresent || !slices.Contains(hippad.Fields, f.Field) || len(f.Values) > math.MaxUint16 {
+			return hippad.Errorf(hippad.Invalid, "a filter of the search is not known or has too many values").WithHint("fields: %v", hippad.Fields)
+		}
+		for _, v := range f.Values {
+			if len(v) > math.MaxUint16 {
+				return hippad.Errorf(hippad.TooLarge, "a search value is longer than %d bytes", math.MaxUint16)
+			}
+		}
 	}
 	for _, group := range q.Terms {
 		if len(group) == 0 || len(group) > math.MaxUint16 {
@@ -93,6 +117,14 @@ func (m query) appendTo(b []byte) []byte {
 		b[at] |= flagAfter
 		b = appendU64(b, uint64(*q.After))
 	}
+	if q.ByTime {
+		b[at] |= flagByTime
+	}
+	if q.Beyond != nil {
+		b[at] |= flagBeyond
+		b = appendTime(b, q.Beyond.At)
+		b = appendU64(b, uint64(q.Beyond.Index))
+	}
 	// A limit beyond the field is beyond any log that a connection could deliver: the largest number will do.
 	b = appendU32(b, uint32(min(int64(q.Limit), math.MaxUint32)))
 	b = appendU32(b, uint32(len(q.Indexes)))
@@ -107,7 +139,35 @@ func (m query) appendTo(b []byte) []byte {
 			b = appendS16(b, t.Value)
 		}
 	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(q.Filters)))
+	for _, f := range q.Filters {
+		b = append(b, byte(f.Op))
+		b = appendS8(b, string(f.Field))
+		b = binary.BigEndian.AppendUint16(b, uint16(len(f.Values)))
+		for _, v := range f.Values {
+			b = appendS16(b, v)
+		}
+	}
+	return appendPeriods(appendPeriods(b, q.Times), q.Received)
+}
+
+func appendPeriods(b []byte, all [][]hippad.Period) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(all)))
+	for _, any := range all {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(any)))
+		for _, p := range any {
+			b = appendBound(appendBound(b, p.Start), p.End)
+		}
+	}
 	return b
+}
+
+// appendBound writes an end of a period, which may be open.
+func appendBound(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, 0)
+	}
+	return appendTime(append(b, 1), t)
 }
 
 func appendTime(b []byte, t time.Time) []byte {
@@ -148,6 +208,10 @@ func (c *cursor) query() query {
 	if flags&flagAfter != 0 {
 		m.q.After = c.index()
 	}
+	m.q.ByTime = flags&flagByTime != 0
+	if flags&flagBeyond != 0 {
+		m.q.Beyond = &hippad.Place{At: c.time(), Index: int64(c.u64())}
+	}
 	if limit := int64(c.u32()); limit > math.MaxInt {
 		m.q.Limit = math.MaxInt
 	} else {
@@ -162,7 +226,64 @@ func (c *cursor) query() query {
 		m.q.Indexes = append(m.q.Indexes, int64(c.u64()))
 	}
 	m.q.Terms = c.terms()
+	m.q.Filters = c.filters()
+	m.q.Times, m.q.Received = c.periods(), c.periods()
 	return m
+}
+
+func (c *cursor) filters() []hippad.Filter {
+	n := int(c.u16())
+	if n > len(c.b)/4 {
+		c.bad = true
+		return nil
+	}
+	var all []hippad.Filter
+	for i := 0; i < n && !c.bad; i++ {
+		f := hippad.Filter{Op: hippad.Op(c.u8()), Field: hippad.Field(c.s8())}
+		values := int(c.u16())
+		if values > len(c.b)/2 {
+			c.bad = true
+			return nil
+		}
+		for range values {
+			f.Values = append(f.Values, c.s16())
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+func (c *cursor) periods() [][]hippad.Period {
+	groups := int(c.u16())
+	if groups > len(c.b)/4 {
+		c.bad = true
+		return nil
+	}
+	var all [][]hippad.Period
+	for i := 0; i < groups && !c.bad; i++ {
+		n := int(c.u16())
+		if n == 0 || n > len(c.b)/2 {
+			c.bad = true
+			return nil
+		}
+		group := make([]hippad.Period, n)
+		for k := range group {
+			group[k] = hippad.Period{Start: c.bound(), End: c.bound()}
+		}
+		all = append(all, group)
+	}
+	return all
+}
+
+func (c *cursor) bound() time.Time {
+	switch c.u8() {
+	case 0:
+		return time.Time{}
+	case 1:
+		return c.time()
+	}
+	c.bad = true
+	return time.Time{}
 }
 
 func (c *cursor) terms() [][]hippad.Term {

@@ -69,8 +69,13 @@ func TestRecordSearchReceipt(t *testing.T) {
 // Every field of a query reaches the session.
 func TestQueryTravels(t *testing.T) {
 	before, after := int64(-1), int64(1<<60)
+	at := time.Date(2024, 2, 29, 1, 2, 3, 4, time.UTC)
 	want := hippad.Query{Indexes: []int64{0, 7, 1 << 50}, From: time.Date(2024, 2, 29, 1, 2, 3, 456789012, time.UTC), To: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
-		Terms:     [][]hippad.Term{{hippad.NewTerm(hippad.FieldPatient, "a^^^&1.2.3&ISO"), hippad.NewTerm(hippad.FieldMark, "unreadable")}, {hippad.NewTerm(hippad.FieldAgent, "Dr. É")}},
+		Terms: [][]hippad.Term{{hippad.NewTerm(hippad.FieldPatient, "a^^^&1.2.3&ISO"), hippad.NewTerm(hippad.FieldMark, "unreadable")}, {hippad.NewTerm(hippad.FieldAgent, "Dr. É")}},
+		Filters: []hippad.Filter{hippad.NewFilter(hippad.OpStarts, hippad.FieldAgentName, "Jörg", "x"), hippad.NewFilter(hippad.OpMissing, hippad.FieldPurpose),
+			hippad.NewFilter(hippad.OpNone, hippad.FieldType, "DCM|110112")},
+		Times:    [][]hippad.Period{{{Start: at}, {End: at}, {}}, {{Start: at, End: at.Add(1)}}},
+		Received: [][]hippad.Period{{{Start: at}}}, ByTime: true, Beyond: &hippad.Place{At: at, Index: 7},
 		Ascending: true, Before: &before, After: &after, Limit: 1 << 30}
 	for _, q := range []hippad.Query{want, {}, {To: want.To}, {Before: &after}} {
 		var got hippad.Query
@@ -94,6 +99,10 @@ func TestQueryRefused(t *testing.T) {
 		"field":     {Terms: [][]hippad.Term{{{Field: "nonsense", Value: "x"}}}},
 		"group":     {Terms: [][]hippad.Term{{}}},
 		"limit":     {Limit: -1},
+		"op":        {Filters: []hippad.Filter{{Op: 9, Field: hippad.FieldType}}},
+		"filter":    {Filters: []hippad.Filter{{Op: hippad.OpNone, Field: "nonsense", Values: []string{"x"}}}},
+		"times":     {Times: [][]hippad.Period{{}}},
+		"received":  {Received: [][]hippad.Period{{{Start: time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)}}}},
 		"year":      {From: time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"long":      {Terms: [][]hippad.Term{{{Field: hippad.FieldAgent, Value: strings.Repeat("x", 70000)}}}},
 		"too large": {Indexes: make([]int64, 1<<18)},

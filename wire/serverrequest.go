@@ -123,6 +123,9 @@ func (c *serverConn) entries(ctx context.Context, r *request, id uint32, q hippa
 			q.Terms[i][k] = hippad.NewTerm(t.Field, t.Value)
 		}
 	}
+	for i, f := range q.Filters {
+		q.Filters[i] = hippad.NewFilter(f.Op, f.Field, f.Values...)
+	}
 	for e, err := range c.session.Search(ctx, q) {
 		if err != nil {
 			return err

@@ -193,6 +193,12 @@ func describeQuery(q hippad.Query) []header {
 	if q.After != nil {
 		add("after", *q.After)
 	}
+	if q.ByTime {
+		add("bytime", true)
+	}
+	if q.Beyond != nil {
+		add("beyond", fmt.Sprintf("%s %d", q.Beyond.At.Format(time.RFC3339Nano), q.Beyond.Index))
+	}
 	add("limit", q.Limit)
 	for _, i := range q.Indexes {
 		add("indexed", i)
@@ -204,7 +210,29 @@ func describeQuery(q hippad.Query) []header {
 		}
 		add("terms", strings.Join(alternatives, " or "))
 	}
+	for _, f := range q.Filters {
+		add("filter", strings.TrimSpace(fmt.Sprintf("%d %s %s", f.Op, f.Field, strings.Join(f.Values, " or "))))
+	}
+	for _, x := range []struct {
+		k   string
+		all [][]hippad.Period
+	}{{"times", q.Times}, {"received", q.Received}} {
+		for _, group := range x.all {
+			var alternatives []string
+			for _, p := range group {
+				alternatives = append(alternatives, bound(p.Start)+" to "+bound(p.End))
+			}
+			add(x.k, strings.Join(alternatives, " or "))
+		}
+	}
 	return h
+}
+
+func bound(t time.Time) string {
+	if t.IsZero() {
+		return "any"
+	}
+	return t.Format(time.RFC3339Nano)
 }
 
 // Entry points one and two: every frame of every vector is decoded and encoded.

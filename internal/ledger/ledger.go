@@ -142,6 +142,7 @@ type Ledger struct {
 type tail struct {
 	tree       tlog.Tree
 	checkpoint []byte
+	replaced   chan struct{} // closed when there is a newer one
 }
 
 // Open reads the end of the log, checks it against its checkpoint, rebuilds what is missing of the index and starts the
@@ -211,9 +212,26 @@ func (l *Ledger) Failing() error {
 // Size returns the number of entries.
 func (l *Ledger) Size() int64 { return l.tail.Load().tree.N }
 
+// Wait blocks until the log has more than size entries, and returns how many. It ends without them when ctx does.
+func (l *Ledger) Wait(ctx context.Context, size int64) (int64, error) {
+	for {
+		now := l.tail.Load()
+		if now.tree.N > size {
+			return now.tree.N, nil
+		}
+		select {
+		case <-now.replaced:
+		case <-ctx.Done():
+			return now.tree.N, ctx.Err()
+		}
+	}
+}
+
 // setTail shows readers a new state.
 func (l *Ledger) setTail(tree tlog.Tree, checkpoint []byte) {
-	l.tail.Store(&tail{tree, checkpoint})
+	if old := l.tail.Swap(&tail{tree, checkpoint, make(chan struct{})}); old != nil {
+		close(old.replaced)
+	}
 }
 
 // openTail checks a tail's signature. An empty log has no checkpoint in the store.

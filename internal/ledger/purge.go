@@ -67,10 +67,10 @@ func (l *Ledger) Purge(ctx context.Context, p Purge) (Purged, error) {
 	defer done()
 	from, to := int64(0), l.Size()
 	if !p.To.IsZero() {
-		to, err = l.firstSince(ctx, p.To, to)
+		to, err = l.FirstSince(ctx, p.To, to)
 	}
 	if err == nil && !p.From.IsZero() {
-		from, err = l.firstSince(ctx, p.From, to)
+		from, err = l.FirstSince(ctx, p.From, to)
 	}
 	var result Purged
 	if err == nil && from < to {
@@ -111,9 +111,9 @@ func (l *Ledger) beginRewriting(ctx context.Context) (_ context.Context, done fu
 	}, nil
 }
 
-// firstSince returns the first index below size that was received at t or later, size if there is none. Received never
+// FirstSince returns the first index below size that was received at t or later, size if there is none. Received never
 // decreases, and is one and the same in a block.
-func (l *Ledger) firstSince(ctx context.Context, t time.Time, size int64) (int64, error) {
+func (l *Ledger) FirstSince(ctx context.Context, t time.Time, size int64) (int64, error) {
 	lo, hi := int64(0), size
 	for lo < hi {
 		o, err := l.blockOf(ctx, lo+(hi-lo)/2)

@@ -106,7 +106,7 @@ func (j classJSON) class() (Class, error) {
 	terms := 0
 	for _, m := range j.Match {
 		f := hippad.Field(m.Field)
-		if !slices.Contains(hippad.Fields, f) {
+		if !slices.Contains(hippad.Fields, f) || f.IsText() {
 			return k, fmt.Errorf("there is no field %q", m.Field)
 		}
 		if len(m.Any) == 0 {

@@ -69,6 +69,10 @@ const (
 	ActivityMember    Activity = "member"
 	ActivityAccount   Activity = "account"
 	ActivityRetention Activity = "retention"
+	ActivityForward   Activity = "forward"
+	ActivityLink      Activity = "link"
+	ActivityUnlink    Activity = "unlink"
+	ActivityCrosswalk Activity = "crosswalk" // somebody looked at it
 )
 
 // Code returns the activity as a subtype.

@@ -29,6 +29,8 @@ type Repository struct {
 	Now    func() time.Time
 	Limits Limits       // of those who report
 	Log    *slog.Logger // nil: nothing is logged
+	// Same returns the other terms under which a patient is known, by the crosswalk; nil: there is none.
+	Same func(hippad.Term) []hippad.Term
 
 	gate   gate
 	alerts alerts
@@ -47,7 +49,7 @@ func Indexer(read hippad.Reader, term func(hippad.Term) uint64, unreadable *Unre
 		if ev.Unreadable != "" {
 			unreadable.count(e.Reporter)
 		}
-		terms := hippad.EntryTerms(e, ev)
+		terms := hippad.IndexTerms(e, ev)
 		out := ledger.Indexed{When: ev.Recorded, Terms: make([]uint64, len(terms))}
 		for i, t := range terms {
 			out.Terms[i] = term(t)

@@ -162,13 +162,22 @@ func TestSearchEqualsNaiveScan(t *testing.T) {
 		}
 		for range 5 {
 			q := someQuery(rt)
+			if len(all) > 0 && rapid.IntRange(0, 3).Draw(rt, "received") == 0 {
+				some := func(name string) time.Time { return all[rapid.IntRange(0, len(all)-1).Draw(rt, name)].Received }
+				q.Received = [][]hippad.Period{{{Start: some("since")}}, {{End: some("until")}, {Start: some("or"), End: some("and").Add(time.Hour)}}}
+			}
 			var want []int64
+			at := func(i int64) hippad.Place {
+				return hippad.Place{At: hippad.EventTime(all[i], read(all[i].Report)), Index: i}
+			}
 			for _, e := range all {
 				if q.Matches(e, read(e.Report)) {
 					want = append(want, e.Index)
 				}
 			}
-			if !q.Ascending {
+			if q.ByTime {
+				slices.SortFunc(want, func(a, b int64) int { return at(a).CompareIn(q.Ascending, at(b)) })
+			} else if !q.Ascending {
 				slices.Reverse(want)
 			}
 			if q.Limit > 0 && len(want) > q.Limit {
@@ -211,6 +220,22 @@ func someQuery(t *rapid.T) hippad.Query {
 			{hippad.NewTerm(hippad.FieldDoor, "native")},
 			{hippad.NewTerm(hippad.FieldPatient, "nobody")},
 		}).Draw(t, "group"))
+	}
+	for range rapid.IntRange(0, 1).Draw(t, "filters") {
+		q.Filters = append(q.Filters, rapid.SampledFrom([]hippad.Filter{
+			hippad.NewFilter(hippad.OpNone, hippad.FieldPatient, "2", "1"),
+			hippad.NewFilter(hippad.OpMissing, hippad.FieldAgent),
+			hippad.NewFilter(hippad.OpPresent, hippad.FieldAction),
+		}).Draw(t, "filter"))
+	}
+	if rapid.IntRange(0, 3).Draw(t, "times") == 0 {
+		q.Times = [][]hippad.Period{{{Start: minute("a"), End: minute("b")}, {Start: minute("c")}}, {{End: minute("d")}}}
+	}
+	if rapid.IntRange(0, 2).Draw(t, "by time") == 0 {
+		q.ByTime = true
+		if rapid.Bool().Draw(t, "beyond") {
+			q.Beyond = &hippad.Place{At: time.Unix(60*rapid.Int64Range(0, 50).Draw(t, "beyond at"), 0), Index: rapid.Int64Range(0, 80).Draw(t, "beyond index")}
+		}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "by index") == 0 {
 		q.Indexes = rapid.SliceOfN(rapid.Int64Range(-3, 90), 1, 5).Draw(t, "indexes")
@@ -363,6 +388,76 @@ func BenchmarkSearchByPatient(b *testing.B) {
 	for b.Loop() {
 		if found, err := search(s, q); err != nil || len(found) != 20 {
 			b.Fatal(errors.New("wrong answer"))
+		}
+	}
+}
+
+// What follows the log gets every entry once, in order, those of the past and those to come, and ends when it is told to.
+func TestFollow(t *testing.T) {
+	w := open(t, t.TempDir(), 0)
+	defer w.close(t)
+	s := w.As(reporter, hippad.DoorNative)
+	record(t, s, hippad.Frame{Reports: reports(make([]fact, 5)...)})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	later := func(n int) {
+		if _, err := s.Record(ctx, hippad.Frame{Reports: reports(make([]fact, n)...)}); err != nil {
+			t.Error(err)
+		}
+	}
+	next := int64(3)
+	for e, err := range w.Follow(ctx, 2) {
+		if err != nil || e.Index != next {
+			t.Fatalf("%d, %v, want %d", e.Index, err, next)
+		}
+		switch next++; {
+		case next == 5: // all that was there
+			go later(1)
+		case next == 6:
+			go later(2)
+		case next == 8:
+			cancel()
+		}
+	}
+	if next != 8 {
+		t.Errorf("it ended before %d", next)
+	}
+}
+
+// The crosswalk widens what is asked for, whoever asks, and not what is written down about it.
+func TestSamePatient(t *testing.T) {
+	w := open(t, t.TempDir(), 0)
+	defer w.close(t)
+	w.Same = func(t hippad.Term) []hippad.Term {
+		if t.Value == "1" {
+			return []hippad.Term{hippad.NewTerm(hippad.FieldPatient, "2^^^&1.2&ISO")}
+		}
+		return nil
+	}
+	s := w.As(operator, hippad.DoorNative)
+	record(t, s, hippad.Frame{Reports: reports(fact{Patient: "1"}, fact{Patient: "2^^^&1.2&ISO"}, fact{Patient: "3"}, fact{Patient: "2^^^&1.3&ISO"})})
+	before := int64(4)
+	patient := as(hippad.Principal{Kind: hippad.KindToken, ID: "7"}, hippad.RolePatient)
+	patient.Patient = "1"
+	one := hippad.NewTerm(hippad.FieldPatient, "1")
+	for name, c := range map[string]struct {
+		s    hippad.Session
+		q    hippad.Query
+		want []int64
+	}{
+		"by one":     {s, hippad.Query{Terms: [][]hippad.Term{{one}}}, []int64{1, 0}},
+		"by another": {s, hippad.Query{Terms: [][]hippad.Term{{hippad.NewTerm(hippad.FieldPatient, "3")}}}, []int64{2}},
+		"not":        {s, hippad.Query{Filters: []hippad.Filter{hippad.NewFilter(hippad.OpNone, hippad.FieldPatient, "1")}}, []int64{3, 2}},
+		"a patient":  {w.As(patient, hippad.DoorFHIR), hippad.Query{}, []int64{1, 0}},
+	} {
+		c.q.Before = &before
+		if got, err := search(c.s, c.q); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, c.want)
+		}
+	}
+	for _, e := range everything(t, w)[4:] {
+		if text := read(e.Report).Agents; len(text) > 0 && strings.Contains(text[0].Who.Identifier.Value, "1.2|2") {
+			t.Errorf("what was asked is written down as %q", text[0].Who.Identifier.Value)
 		}
 	}
 }

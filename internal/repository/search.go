@@ -37,7 +37,7 @@ func (s *session) Search(ctx context.Context, q hippad.Query) iter.Seq2[hippad.E
 			return
 		}
 		if !nothing {
-			r.matching(ctx, limited, end)(yield)
+			r.matching(ctx, r.widened(limited), end)(yield)
 		}
 	}
 }
@@ -66,7 +66,57 @@ func (r *Repository) Export(ctx context.Context, c hippad.Caller, q hippad.Query
 			yield(hippad.Entry{}, err)
 			return
 		}
-		r.matching(ctx, q, end)(yield)
+		r.matching(ctx, r.widened(q), end)(yield)
+	}
+}
+
+// widened adds to every patient asked for the other identifiers of the same person.
+func (r *Repository) widened(q hippad.Query) hippad.Query {
+	if r.Same == nil {
+		return q
+	}
+	terms := make([][]hippad.Term, len(q.Terms))
+	for i, any := range q.Terms {
+		terms[i] = slices.Clip(any)
+		for _, t := range any {
+			if t.Field == hippad.FieldPatient {
+				terms[i] = append(terms[i], r.Same(t)...)
+			}
+		}
+	}
+	filters := slices.Clone(q.Filters)
+	for i, f := range filters {
+		if f.Field != hippad.FieldPatient {
+			continue
+		}
+		values := slices.Clip(f.Values)
+		for _, v := range f.Values {
+			for _, t := range r.Same(hippad.Term{Field: f.Field, Value: v}) {
+				values = append(values, t.Value)
+			}
+		}
+		filters[i].Values = values
+	}
+	q.Terms, q.Filters = terms, filters
+	return q
+}
+
+// Follow yields every entry after an index, in the order of the log, and waits for those to come until ctx ends. It is for the
+// server's own work on what is reported (forwarding, keeping count of sources): who asks for entries asks a Session.
+func (r *Repository) Follow(ctx context.Context, after int64) iter.Seq2[hippad.Entry, error] {
+	return func(yield func(hippad.Entry, error) bool) {
+		for next := after + 1; ; {
+			end, err := r.Ledger.Wait(ctx, next)
+			if err != nil {
+				return
+			}
+			for e, err := range r.Ledger.Entries(ctx, next, end) {
+				if ctx.Err() != nil || !yield(e, err) || err != nil {
+					return
+				}
+				next = e.Index + 1
+			}
+		}
 	}
 }
 
@@ -74,7 +124,76 @@ func (r *Repository) Export(ctx context.Context, c hippad.Caller, q hippad.Query
 // asks for places, and for no term, finds it.
 func (r *Repository) matching(ctx context.Context, q hippad.Query, end int64) iter.Seq2[hippad.Entry, error] {
 	return func(yield func(hippad.Entry, error) bool) {
+		q, err := r.bounded(ctx, q, end)
+		if err != nil {
+			yield(hippad.Entry{}, err)
+			return
+		}
+		found := r.inOrder(ctx, q, end)
+		if q.ByTime {
+			found = r.byTime(ctx, q, end)
+		}
 		left := q.Limit
+		for e, err := range found {
+			if !yield(e, err) || err != nil {
+				return
+			}
+			if left--; left == 0 {
+				return
+			}
+		}
+	}
+}
+
+// bounded turns what the query says of Received into bounds of the index: Received never decreases.
+func (r *Repository) bounded(ctx context.Context, q hippad.Query, end int64) (hippad.Query, error) {
+	var from, to time.Time
+	for _, any := range q.Received {
+		low, high := hull(any)
+		if low.After(from) {
+			from = low
+		}
+		if !high.IsZero() && (to.IsZero() || high.Before(to)) {
+			to = high
+		}
+	}
+	if !from.IsZero() {
+		first, err := r.Ledger.FirstSince(ctx, from, end)
+		if err != nil {
+			return q, fmt.Errorf("search from a time on: %w", err)
+		}
+		if after := first - 1; q.After == nil || *q.After < after {
+			q.After = &after
+		}
+	}
+	if !to.IsZero() {
+		first, err := r.Ledger.FirstSince(ctx, to, end)
+		if err != nil {
+			return q, fmt.Errorf("search up to a time: %w", err)
+		}
+		if q.Before == nil || *q.Before > first {
+			q.Before = &first
+		}
+	}
+	return q, nil
+}
+
+// hull returns the bounds of all the periods together, zero where one of them is open.
+func hull(any []hippad.Period) (from, to time.Time) {
+	for i, p := range any {
+		if i == 0 || p.Start.Before(from) {
+			from = p.Start
+		}
+		if i == 0 || p.End.IsZero() || !to.IsZero() && p.End.After(to) {
+			to = p.End
+		}
+	}
+	return from, to
+}
+
+// inOrder yields what answers q in the order of the log.
+func (r *Repository) inOrder(ctx context.Context, q hippad.Query, end int64) iter.Seq2[hippad.Entry, error] {
+	return func(yield func(hippad.Entry, error) bool) {
 		for group, err := range groups(r.candidates(ctx, q, end)) {
 			if err != nil {
 				yield(hippad.Entry{}, err)
@@ -85,13 +204,42 @@ func (r *Repository) matching(ctx context.Context, q hippad.Query, end int64) it
 					yield(hippad.Entry{}, err)
 					return
 				}
-				if !r.answers(q, e) {
-					continue
-				}
-				if !yield(e, nil) {
+				if r.answers(q, e) && !yield(e, nil) {
 					return
 				}
-				if left--; left == 0 {
+			}
+		}
+	}
+}
+
+// maxSorted is how many entries a search by time puts in order: 24 bytes for each.
+const maxSorted = 1_000_000
+
+// byTime yields what answers q in the order of the event times. It has to find all of it before it can yield the first.
+func (r *Repository) byTime(ctx context.Context, q hippad.Query, end int64) iter.Seq2[hippad.Entry, error] {
+	return func(yield func(hippad.Entry, error) bool) {
+		var all []hippad.Place
+		for e, err := range r.inOrder(ctx, q, end) {
+			if err == nil && len(all) == maxSorted {
+				err = hippad.Errorf(hippad.Invalid, "more than %d entries answer: too many to sort by time", maxSorted).WithHint("ask for a shorter time, or for the order of the log")
+			}
+			if err != nil {
+				yield(hippad.Entry{}, err)
+				return
+			}
+			all = append(all, hippad.Place{At: hippad.EventTime(e, r.Read(e.Report)), Index: e.Index})
+		}
+		slices.SortFunc(all, func(a, b hippad.Place) int { return a.CompareIn(q.Ascending, b) })
+		if q.Limit > 0 && len(all) > q.Limit {
+			all = all[:q.Limit]
+		}
+		for group := range slices.Chunk(all, lastGroup) {
+			indexes := make([]int64, len(group))
+			for i, p := range group {
+				indexes[i] = p.Index
+			}
+			for e, err := range r.Ledger.EntriesAt(ctx, indexes) {
+				if !yield(e, err) || err != nil {
 					return
 				}
 			}
@@ -101,7 +249,7 @@ func (r *Repository) matching(ctx context.Context, q hippad.Query, end int64) it
 
 func (r *Repository) answers(q hippad.Query, e hippad.Entry) bool {
 	if e.Destroyed {
-		return len(q.Indexes) > 0 && len(q.Terms) == 0 && q.Matches(e, hippad.Event{})
+		return len(q.Indexes) > 0 && len(q.Terms) == 0 && len(q.Filters) == 0 && q.Matches(e, hippad.Event{})
 	}
 	return q.Matches(e, r.Read(e.Report))
 }
@@ -123,14 +271,25 @@ func (r *Repository) candidates(ctx context.Context, q hippad.Query, end int64) 
 			}
 		}
 	}
-	f := ledger.Find{From: q.From, To: q.To, Before: &end, After: q.After, Ascending: q.Ascending, Terms: make([][]uint64, len(q.Terms))}
+	f := ledger.Find{From: q.From, To: q.To, Before: &end, After: q.After, Ascending: q.Ascending}
 	if q.Before != nil && *q.Before < end {
 		f.Before = q.Before
 	}
-	for i, any := range q.Terms {
-		for _, t := range any {
-			f.Terms[i] = append(f.Terms[i], r.Term(t))
+	for _, any := range q.Times {
+		low, high := hull(any)
+		if low.After(f.From) {
+			f.From = low
 		}
+		if !high.IsZero() && (f.To.IsZero() || high.Before(f.To)) {
+			f.To = high
+		}
+	}
+	for _, any := range q.Lookup() {
+		terms := make([]uint64, len(any))
+		for i, t := range any {
+			terms[i] = r.Term(t)
+		}
+		f.Terms = append(f.Terms, terms)
 	}
 	return r.Ledger.Find(ctx, f)
 }
@@ -166,6 +325,17 @@ func QueryText(q hippad.Query) string {
 	for _, i := range q.Indexes {
 		add("_id", fmt.Sprint(i))
 	}
+	times := func(name string, all [][]hippad.Period) {
+		for _, any := range all {
+			var spans []string
+			for _, p := range any {
+				spans = append(spans, "from "+bound(p.Start)+" to "+bound(p.End))
+			}
+			add(name, strings.Join(spans, ","))
+		}
+	}
+	times("date", q.Times)
+	times("_lastUpdated", q.Received)
 	if !q.From.IsZero() {
 		add("date", "ge"+q.From.UTC().Format(time.RFC3339Nano))
 	}
@@ -181,5 +351,28 @@ func QueryText(q hippad.Query) string {
 			add(string(any[0].Field), strings.Join(values, ","))
 		}
 	}
+	for _, f := range q.Filters {
+		switch f.Op {
+		case hippad.OpNone:
+			add(string(f.Field)+":not", strings.Join(f.Values, ","))
+		case hippad.OpExact:
+			add(string(f.Field)+":exact", strings.Join(f.Values, ","))
+		case hippad.OpMissing, hippad.OpPresent:
+			add(string(f.Field)+":missing", fmt.Sprint(f.Op == hippad.OpMissing))
+		default:
+			add(string(f.Field), strings.Join(f.Values, ","))
+		}
+	}
+	if q.ByTime {
+		add("_sort", map[bool]string{true: "date", false: "-date"}[q.Ascending])
+	}
 	return strings.Join(parts, "&")
+}
+
+// bound writes one end of a period.
+func bound(t time.Time) string {
+	if t.IsZero() {
+		return "any time"
+	}
+	return t.UTC().Format(time.RFC3339Nano)
 }
