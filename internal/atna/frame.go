@@ -265,7 +265,7 @@ func (l *line) tag(b []byte, ended bool) (after int, more bool) {
 	for i < len(b) && i < maxName && b[i] > ' ' && b[i] != '>' && b[i] != '/' {
 		i++
 	}
-	if i == len(b) && !ended || len(b) < len(declaration) && hasPrefix([]byte(declaration), string(b)) && !ended {
+	if i == len(b) && !ended || len(b) < len(declaration) && hasPrefix(declaration, string(b)) && !ended {
 		return 0, true
 	}
 	name := b[start:i]

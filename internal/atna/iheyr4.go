@@ -6,6 +6,8 @@ import (
 	"hippad"
 )
 
+const rootIHEYr4 = "IHEYr4"
+
 // systemIHEYr4 is the system of the codes made from IHEYr4 element names, which are the event types of that schema.
 const systemIHEYr4 = "IHEYr4"
 

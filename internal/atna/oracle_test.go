@@ -15,7 +15,7 @@ func judgeable(body []byte) bool {
 		return false
 	}
 	body = bytes.TrimPrefix(body, []byte(bomUTF8))
-	if strings.Contains(strings.ToLower(string(body)), "encoding") && latin1(bytes.TrimSpace(body)) {
+	if strings.Contains(strings.ToLower(string(body)), "encoding") && latin1(string(bytes.TrimSpace(body))) {
 		return false
 	}
 	d := xml.NewDecoder(bytes.NewReader(body))

@@ -39,7 +39,7 @@ const (
 	faultOutside    = "content outside the root element"
 	faultDepth      = "elements nested too deep"
 	faultAttributes = "too many attributes"
-	faultElements   = "too many participants"
+	faultElements   = "too many participants, codes or details"
 )
 
 // An attr is one attribute as written.

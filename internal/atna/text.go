@@ -1,7 +1,6 @@
 package atna
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -111,8 +110,8 @@ func normalLineEnds(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 }
 
-// binary returns what an xsd:base64Binary means. Some senders write plain text there; it is returned as it is.
-func binary(s string) []byte {
+// base64Binary returns what an xsd:base64Binary means. Some senders write plain text there; it is returned as it is.
+func base64Binary(s string) []byte {
 	t := strings.Trim(s, " \t\r\n")
 	if strings.ContainsAny(t, " \t\r\n") {
 		lines := strings.Fields(t)
@@ -139,31 +138,29 @@ const (
 	bomUTF16BE = "\xFE\xFF"
 )
 
-// document returns body as UTF-8 text without byte order mark and without what surrounds a document on the wire: white space,
-// and the NUL that C programs send along. fault is not empty if the text is not valid in its encoding.
-func document(body []byte) (text, fault string) {
+// document returns body as UTF-8 text without byte order mark and without what surrounds a document on the wire. fault is not
+// empty if the text is not valid in its encoding.
+func document(body string) (text, fault string) {
 	switch {
 	case hasPrefix(body, bomUTF16LE), hasPrefix(body, "<\x00"):
 		text = utf16Text(body, 0)
 	case hasPrefix(body, bomUTF16BE), hasPrefix(body, "\x00<"):
 		text = utf16Text(body, 1)
 	default:
-		body = bytes.TrimPrefix(body, []byte(bomUTF8))
-		body = bytes.Trim(body, " \t\r\n\x00")
-		body = bytes.TrimPrefix(body, []byte(bomUTF8))
-		if latin1(body) {
-			return latin1Text(body), ""
+		text = strings.TrimPrefix(body, bomUTF8)
+		text = strings.Trim(text, blanks)
+		if latin1(strings.TrimPrefix(text, bomUTF8)) {
+			return latin1Text(strings.TrimPrefix(text, bomUTF8)), ""
 		}
-		text = string(body)
 	}
-	text = strings.Trim(strings.TrimPrefix(text, "\uFEFF"), " \t\r\n\x00")
+	text = strings.Trim(strings.TrimPrefix(text, bomUTF8), blanks)
 	if !utf8.ValidString(text) {
 		text, fault = validPart(text)
 	}
 	return text, fault
 }
 
-func hasPrefix(b []byte, prefix string) bool {
+func hasPrefix[T string | []byte](b T, prefix string) bool {
 	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }
 
@@ -194,7 +191,7 @@ func validPart(text string) (string, string) {
 
 // utf16Text decodes UTF-16; low is the place of the less significant byte in each pair. An odd byte at the end is dropped:
 // the text was cut there.
-func utf16Text(body []byte, low int) string {
+func utf16Text(body string, low int) string {
 	units := make([]uint16, len(body)/2)
 	for i := range units {
 		units[i] = uint16(body[2*i+low]) | uint16(body[2*i+1-low])<<8
@@ -204,15 +201,15 @@ func utf16Text(body []byte, low int) string {
 
 // latin1 tells whether the XML declaration names ISO-8859-1 or windows-1252. Any other name is read as UTF-8: US-ASCII
 // is a part of it, and a sender that writes UTF-8 under the name "utf-16", as .NET string writers do, means UTF-8.
-func latin1(body []byte) bool {
+func latin1(body string) bool {
 	if !hasPrefix(body, "<?xml") {
 		return false
 	}
-	end := bytes.Index(body, []byte("?>"))
+	end := strings.Index(body, "?>")
 	if end < 0 {
 		return false
 	}
-	switch strings.ToLower(pseudoAttr(string(body[:end]), "encoding")) {
+	switch strings.ToLower(pseudoAttr(body[:end], "encoding")) {
 	case "iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1", "l1", "windows-1252", "cp1252":
 		return true
 	}
@@ -236,12 +233,12 @@ func pseudoAttr(decl, name string) string {
 
 // latin1Text decodes windows-1252, of which ISO-8859-1 text is a part: the two differ only in 80 to 9F, which are control
 // characters in ISO-8859-1 and do not occur in text.
-func latin1Text(body []byte) string {
+func latin1Text(body string) string {
 	const high = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ"
 	table := []rune(high)
 	var b strings.Builder
 	b.Grow(len(body) + len(body)/8)
-	for _, c := range body {
+	for _, c := range []byte(body) {
 		if c >= 0x80 && c < 0xA0 {
 			b.WriteRune(table[c-0x80])
 		} else {

@@ -2,14 +2,17 @@ package atna
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"hippad"
 )
 
-// maxParticipants bounds what a message of nothing but empty participants costs in memory.
-const maxParticipants = 1 << 16
+// What a message of nothing but empty participants, or of codes and details, costs in memory is bounded. The second leaves room
+// for the instances of the largest study.
+const (
+	maxParticipants = 1 << 16
+	maxValues       = 1 << 18
+)
 
 // maxParts bounds how many pieces of text are joined into one description.
 const maxParts = 64
@@ -18,7 +21,9 @@ const maxParts = 64
 // fails. A message that leaves out what the schemas require is an event like any other. One that is not well-formed, or cut, is
 // Unreadable with the fields that were read up to there and, after a fault whose meaning is plain, beyond it: the
 // repository should still find it by patient (IHE ITI TF-2 3.20.4.1.2.1.2).
-func ReadXML(body []byte) hippad.Event {
+func ReadXML(body []byte) hippad.Event { return readXML(string(body)) }
+
+func readXML(body string) hippad.Event {
 	text, encoding := document(body)
 	switch {
 	case text == "":
@@ -28,6 +33,7 @@ func ReadXML(body []byte) hippad.Event {
 	}
 	r := reader{scanner: scanner{s: text}}
 	r.read()
+	r.repeat() // of an entity that the document breaks off in
 	switch {
 	case r.reason != "":
 		r.ev.Unreadable = r.reason
@@ -61,6 +67,7 @@ const (
 	placeName        // ParticipantObjectName
 	placeQuery       // ParticipantObjectQuery
 	placeOutcome     // EventOutcomeDescription
+	placeValue       // an element where the standards have an attribute
 )
 
 // A reader makes an event from the tokens of a document. Whatever starts is put into the event at once and completed in
@@ -81,6 +88,9 @@ type reader struct {
 	inner  int            // where the content of ParticipantObjectQuery starts
 	nested bool           // and whether it holds elements
 	parts  int            // of text that make up the entity's description
+	values int            // codes and details so far
+
+	further []string // identifiers of the open entity besides its first
 }
 
 func (r *reader) read() {
@@ -89,9 +99,9 @@ func (r *reader) read() {
 		case tokenStart:
 			if r.depth == 1 {
 				switch r.name {
-				case "AuditMessage":
+				case rootName:
 					r.places[0] = placeRoot
-				case "IHEYr4":
+				case rootIHEYr4:
 					r.readIHEYr4()
 					return
 				default:
@@ -119,6 +129,10 @@ func (r *reader) read() {
 
 func (r *reader) start() {
 	parent := r.places[r.depth-2]
+	if parent == placeOther {
+		r.places[r.depth-1] = placeOther
+		return
+	}
 	at := placeOther
 	switch parent {
 	case placeRoot:
@@ -128,13 +142,11 @@ func (r *reader) start() {
 	case placeAgent, placeMedia:
 		at = r.startInAgent()
 	case placeSource:
-		if r.name == "AuditSourceTypeCode" {
-			at = r.startCode(&r.ev.Source.Types)
-		}
+		at = r.startInSource()
 	case placeEntity:
 		at = r.startInEntity()
 	case placeDescription, placeDetail:
-		r.flush(parent, localName(r.open[r.depth-2]))
+		r.flush(parent, localName(r.open[r.depth-2]), r.places[max(0, r.depth-3)])
 		at = r.startDetail()
 	case placeQuery:
 		r.nested = true
@@ -145,188 +157,9 @@ func (r *reader) start() {
 	}
 }
 
-func (r *reader) startSection() place {
-	switch r.name {
-	case "EventIdentification":
-		r.eventAttrs()
-		return placeEvent
-	case "ActiveParticipant":
-		if len(r.ev.Agents) == maxParticipants {
-			r.stop(faultElements, r.at)
-			return placeOther
-		}
-		if r.ev.Agents == nil {
-			r.ev.Agents = make([]hippad.Agent, 0, 2)
-		}
-		r.ev.Agents = append(r.ev.Agents, hippad.Agent{})
-		r.agentAttrs(&r.ev.Agents[len(r.ev.Agents)-1])
-		return placeAgent
-	case "AuditSourceIdentification":
-		r.sourceAttrs()
-		return placeSource
-	case "ParticipantObjectIdentification":
-		if len(r.ev.Entities) == maxParticipants {
-			r.stop(faultElements, r.at)
-			return placeOther
-		}
-		if r.ev.Entities == nil {
-			r.ev.Entities = make([]hippad.Entity, 0, 2)
-		}
-		r.ev.Entities = append(r.ev.Entities, hippad.Entity{})
-		r.entityAttrs(&r.ev.Entities[len(r.ev.Entities)-1])
-		return placeEntity
-	case "PurposeOfUse":
-		return r.startCode(&r.ev.Purposes)
-	}
-	return placeOther
-}
-
-func (r *reader) eventAttrs() {
-	for i := range r.attrs {
-		v := strings.TrimSpace(r.attrs[i].value())
-		switch r.attrs[i].name {
-		case "EventActionCode":
-			if a := strings.ToUpper(v); len(a) == 1 && strings.Contains("CRUDE", a) {
-				r.ev.Action = a
-			}
-		case "EventDateTime":
-			r.ev.Recorded = parseTime(v)
-		case "EventOutcomeIndicator":
-			if slices.Contains([]string{"0", "4", "8", "12"}, v) {
-				r.ev.Outcome = v
-			}
-		case "EventOutcomeDescription":
-			r.ev.OutcomeDescription = v
-		}
-	}
-}
-
-func (r *reader) startInEvent() place {
-	switch r.name {
-	case "EventID":
-		return r.startOneCode(&r.ev.Type)
-	case "EventTypeCode":
-		return r.startCode(&r.ev.Subtypes)
-	case "PurposeOfUse":
-		return r.startCode(&r.ev.Purposes)
-	case "EventOutcomeDescription":
-		return placeOutcome
-	}
-	return placeOther
-}
-
-func (r *reader) agentAttrs(a *hippad.Agent) {
-	for i := range r.attrs {
-		v := strings.TrimSpace(r.attrs[i].value())
-		switch r.attrs[i].name {
-		case "UserID":
-			a.Who.Identifier = participantID(v)
-		case "AlternativeUserID", "AlternateUserID", "AlternativUserID":
-			a.AltID = v
-		case "UserName":
-			a.Name = v
-		case "UserIsRequestor", "IsRequestor":
-			a.Requestor = v == "1" || strings.EqualFold(v, "true")
-		case "NetworkAccessPointID":
-			a.Address = v
-		case "NetworkAccessPointTypeCode":
-			a.AddressType = v
-		case "MediaIdentifier": // RFC-era senders: a volume name; the code, if any, is the element MediaType
-			a.Media.Display = v
-		}
-	}
-}
-
-func (r *reader) startInAgent() place {
-	a := &r.ev.Agents[len(r.ev.Agents)-1]
-	switch r.name {
-	case "RoleIDCode":
-		return r.startCode(&a.Roles)
-	case "UserIDTypeCode": // DICOM, since 2017: what UserID is
-		return r.startOneCode(&a.Type)
-	case "MediaIdentifier":
-		return placeMedia
-	case "MediaType":
-		return r.startOneCode(&a.Media)
-	case "PurposeOfUse":
-		return r.startCode(&a.Purposes)
-	}
-	return placeOther
-}
-
-// sourceAttrs reads AuditSourceIdentification. With several of them the first that says something counts, and the types of
-// all are kept. Old senders put the type's attributes into the element itself.
-func (r *reader) sourceAttrs() {
-	src := &r.ev.Source
-	for i := range r.attrs {
-		v := strings.TrimSpace(r.attrs[i].value())
-		switch r.attrs[i].name {
-		case "AuditSourceID":
-			if src.Observer.IsZero() {
-				src.Observer.Identifier = participantID(v)
-			}
-		case "AuditEnterpriseSiteID":
-			if src.Site == "" {
-				src.Site = v
-			}
-		}
-	}
-	if c := r.attrCode(); c.Code != "" {
-		src.Types = append(src.Types, c)
-	}
-}
-
-func (r *reader) entityAttrs(e *hippad.Entity) {
-	for i := range r.attrs {
-		v := strings.TrimSpace(r.attrs[i].value())
-		switch r.attrs[i].name {
-		case "ParticipantObjectID":
-			e.What.Identifier = hippad.ParseIdentifier(v)
-		case "ParticipantObjectTypeCode":
-			e.Type.Code = v
-		case "ParticipantObjectTypeCodeRole":
-			e.Role.Code = v
-		case "ParticipantObjectDataLifeCycle":
-			e.Lifecycle.Code = v
-		case "ParticipantObjectSensitivity", "ParticipantObjectSensistity": // the second is DICOM's own misprint
-			if v != "" {
-				e.Labels = append(e.Labels, hippad.Code{Code: v})
-			}
-		case "ParticipantObjectIDTypeCode":
-			e.IDType.Code = v
-		case "ParticipantObjectName":
-			e.Name = v
-		case "ParticipantObjectQuery":
-			e.Query = binary(v)
-		case "ParticipantObjectDetail":
-			e.Details = append(e.Details, hippad.Detail{Type: r.attrs[i].name, Value: binary(v)})
-		}
-	}
-}
-
-func (r *reader) startInEntity() place {
-	e := r.entity()
-	switch r.name {
-	case "ParticipantObjectIDTypeCode":
-		e.IDType = hippad.Code{} // the element outranks the attribute of the same name, which some fill with the object type
-		return r.startOneCode(&e.IDType)
-	case "ParticipantObjectName":
-		return placeName
-	case "ParticipantObjectQuery":
-		r.inner, r.nested = r.pos, false
-		return placeQuery
-	case "ParticipantObjectDescription":
-		return placeDescription
-	case "ParticipantObjectSensitivity", "ParticipantObjectSensistity":
-		return r.startCode(&e.Labels)
-	}
-	return r.startDetail()
-}
-
 // startDetail reads a ParticipantObjectDetail, however it is spelt, a DICOM object description (MPPS, Accession, SOPClass,
 // ...), or an element of somebody's own.
 func (r *reader) startDetail() place {
-	e := r.entity()
 	isDetail := strings.Contains(r.name, "Detail")
 	r.typ, r.valued = r.name, false
 	for i := range r.attrs {
@@ -339,15 +172,15 @@ func (r *reader) startDetail() place {
 		switch name := r.attrs[i].name; {
 		case name == "value":
 			r.valued = true
-			e.Details = append(e.Details, hippad.Detail{Type: r.typ, Value: binary(v)})
+			r.addDetail(r.typ, base64Binary(v))
 		case (name == "UID" || name == "Number") && v != "":
 			r.valued = true
-			e.Details = append(e.Details, hippad.Detail{Type: r.typ, Value: []byte(v)})
+			r.addDetail(r.typ, []byte(v))
 		}
 	}
 	for i := range r.attrs {
 		if r.attrs[i].name == "NumberOfInstances" {
-			e.Details = append(e.Details, hippad.Detail{Type: r.attrs[i].name, Value: []byte(r.attrs[i].value())})
+			r.addDetail(r.attrs[i].name, []byte(r.attrs[i].value()))
 		}
 	}
 	return placeDetail
@@ -358,7 +191,7 @@ func (r *reader) entity() *hippad.Entity { return &r.ev.Entities[len(r.ev.Entiti
 func (r *reader) startCode(codes *[]hippad.Code) place {
 	c := r.attrCode()
 	r.codes, r.code, r.added = codes, nil, c != hippad.Code{}
-	if r.added {
+	if r.added = r.added && r.room(); r.added {
 		*codes = append(*codes, c)
 	}
 	return placeCode
@@ -375,53 +208,29 @@ func (r *reader) startOneCode(code *hippad.Code) place {
 	return placeCode
 }
 
-// attrCode reads a coded value in the attributes of DICOM (csd-code, originalText) or RFC 3881 (code, displayName), or a mixture.
-func (r *reader) attrCode() hippad.Code {
-	var c hippad.Code
-	var system, name, display string
-	for i := range r.attrs {
-		v := strings.TrimSpace(r.attrs[i].value())
-		switch r.attrs[i].name {
-		case "csd-code":
-			c.Code = v
-		case "code":
-			if c.Code == "" {
-				c.Code = v
-			}
-		case "codeSystemName":
-			name = v
-		case "codeSystem":
-			system = v
-		case "originalText":
-			c.Display = v
-		case "displayName":
-			display = v
-		}
-	}
-	if c.System = name; name == "" {
-		c.System = system
-	}
-	if c.Display == "" {
-		c.Display = display
-	}
-	return c
-}
-
 func (r *reader) end() {
 	if r.depth == 0 {
 		return
 	}
 	at := r.places[r.depth]
+	if at == placeEntity {
+		r.repeat()
+	}
 	if at < placeDescription {
 		return
 	}
-	r.flush(at, localName(r.open[r.depth]))
+	r.flush(at, localName(r.open[r.depth]), r.places[max(0, r.depth-1)])
 	r.typ, r.valued = "", false // text that follows belongs to the enclosing element
 }
 
-// flush puts the text gathered so far where the element that holds it wants it.
-func (r *reader) flush(at place, name string) {
-	text := strings.Join(r.chunks, "")
+// flush puts the text gathered so far where the element that holds it, whose parent is at around, wants it.
+func (r *reader) flush(at place, name string, around place) {
+	text := ""
+	if len(r.chunks) == 1 {
+		text = r.chunks[0]
+	} else if len(r.chunks) > 1 {
+		text = strings.Join(r.chunks, "")
+	}
 	r.chunks = r.chunks[:0]
 	trimmed := strings.TrimSpace(text)
 	if trimmed == "" && (at != placeQuery || !r.nested) {
@@ -432,13 +241,15 @@ func (r *reader) flush(at place, name string) {
 		r.textCode(trimmed)
 	case placeOutcome:
 		r.ev.OutcomeDescription = trimmed
+	case placeValue:
+		r.value(around, name, trimmed)
 	case placeName:
 		r.entity().Name = trimmed
 	case placeQuery:
 		if e := r.entity(); r.nested { // XML that should have been base64: as it stands
 			e.Query = []byte(r.s[r.inner:r.at])
 		} else {
-			e.Query = binary(text)
+			e.Query = base64Binary(text)
 		}
 	case placeDescription:
 		e := r.entity()
@@ -452,7 +263,7 @@ func (r *reader) flush(at place, name string) {
 		switch {
 		case r.valued:
 		case strings.Contains(name, "Detail") && r.typ != "":
-			r.addDetail(r.typ, binary(text))
+			r.addDetail(r.typ, base64Binary(text))
 		default:
 			r.addDetail(name, []byte(trimmed))
 		}
@@ -460,31 +271,18 @@ func (r *reader) flush(at place, name string) {
 }
 
 func (r *reader) addDetail(typ string, value []byte) {
-	e := r.entity()
-	e.Details = append(e.Details, hippad.Detail{Type: typ, Value: value})
-}
-
-// textCode takes the text of a coded element that has no code attribute: early DICOM schemas had AuditSourceTypeCode so.
-func (r *reader) textCode(text string) {
-	switch {
-	case r.code != nil:
-		if r.code.Code == "" {
-			r.code.Code = text
-		}
-	case !r.added:
-		*r.codes = append(*r.codes, hippad.Code{Code: text})
-	default:
-		if c := &(*r.codes)[len(*r.codes)-1]; c.Code == "" {
-			c.Code = text
-		}
+	if r.room() {
+		e := r.entity()
+		e.Details = append(e.Details, hippad.Detail{Type: typ, Value: value})
 	}
 }
 
-// participantID reads an id of a person, a process or a system. What stands before a bar is kept apart only if it is a URI:
-// HL7 senders join facility and application by one.
-func participantID(s string) hippad.Identifier {
-	if id := hippad.ParseIdentifier(s); id.System == "" || strings.Contains(id.System, ":") {
-		return id
+// room counts a code or a detail, and ends the document when there are too many.
+func (r *reader) room() bool {
+	if r.values == maxValues {
+		r.stop(faultElements, r.at)
+		return false
 	}
-	return hippad.Identifier{Value: s}
+	r.values++
+	return true
 }

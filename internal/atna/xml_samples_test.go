@@ -159,20 +159,3 @@ func TestRealAuditMessages(t *testing.T) {
 	}
 	count.log(t)
 }
-
-func BenchmarkReadXMLSamples(b *testing.B) {
-	var bodies [][]byte
-	total := 0
-	for _, name := range files(b, samples(b, "dicom-audit-xml")) {
-		body := read(b, name)
-		bodies = append(bodies, body)
-		total += len(body)
-	}
-	b.SetBytes(int64(total))
-	b.ReportAllocs()
-	for b.Loop() {
-		for _, body := range bodies {
-			ReadXML(body)
-		}
-	}
-}

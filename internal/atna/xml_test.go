@@ -87,8 +87,8 @@ var dialects = []struct {
 			Purposes: []hippad.Code{{System: "2.16.840.1.113883.5.8", Code: "TREAT", Display: "treatment"}},
 			Agents: []hippad.Agent{
 				{Who: id("export@pacs"), AltID: "4711", Name: "Export <job>", Requestor: true, Address: "192.0.2.10", AddressType: "2",
-					Type:  dcm("110182", "Node ID"),
-					Roles: []hippad.Code{dcm("110153", "Source"), {System: "SCT", Code: "159541003", Display: "Custodian"}}},
+					IDType: dcm("110182", "Node ID"),
+					Roles:  []hippad.Code{dcm("110153", "Source"), {System: "SCT", Code: "159541003", Display: "Custodian"}}},
 				{Who: id("VOL1"), Roles: []hippad.Code{dcm("110154", "Destination Media")}, Media: dcm("110030", "USB Disk")},
 			},
 			Source: hippad.Source{Observer: id("pacs-7"), Site: "North", Types: []hippad.Code{dcm("4", "Application Server")}},
