@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"hippad"
@@ -17,80 +18,93 @@ type batch struct {
 	entries      []batchEntry
 }
 
-// An entry of a Bundle: its resource is a slice of the body, as it was sent.
+// An entry of a Bundle: its resource is a piece of the body, as it was sent.
 type batchEntry struct {
 	resource    []byte
 	method, url string
+	index       int64 // where it was recorded
+	refusal     error // what is wrong with it
 }
 
 var errTooMany = hippad.Errorf(hippad.TooLarge, "a Bundle may have %d entries", maxEntries)
 
-// bundle answers POST /fhir: a Bundle of type batch or transaction whose entries create AuditEvents (IHE ITI-20 3.20.4.4).
+// bundle answers POST to a base: a Bundle of type batch or transaction whose entries create AuditEvents (IHE ITI-20 3.20.4.4).
 // All that is recorded goes to the log in one frame. A batch answers for each entry; a transaction is recorded whole or
-// not at all. A body that is no JSON is recorded as it came, as one unreadable report.
-func (h *Handler) bundle(w http.ResponseWriter, r *http.Request, session hippad.Session) error {
-	body, err := h.body(w, r, session)
+// not at all. A body that cannot be read is recorded as it came, as one unreadable report.
+func (x *exchange) bundle(session hippad.Session) error {
+	body, f, err := x.body(session)
 	if err != nil {
 		return err
 	}
-	b, at, err := readBundle(body)
+	report := hippad.Report{Media: f.media(), Body: body}
+	read := readBundle
+	if f == formatXML {
+		read = readXMLBundle
+	}
+	b, reason, err := read(body)
 	switch {
-	case errors.Is(err, errTooMany):
-		return err
 	case err != nil:
-		indexes, err := h.record(r.Context(), session, []hippad.Report{{Media: hippad.MediaFHIRJSON, Body: body}})
+		return err
+	case reason != "":
+		return x.keep(session, report, http.StatusBadRequest, "structure", reason)
+	case b.resourceType != "Bundle":
+		return x.refuseOther(session, report, "the resource is not a Bundle")
+	case b.kind != "batch" && b.kind != "transaction":
+		return x.refuseOther(session, report, "the Bundle's type is neither batch nor transaction")
+	}
+	var reports []hippad.Report
+	var recorded []*batchEntry
+	for i := range b.entries {
+		e := &b.entries[i]
+		keep := e.judge(f, x.KeepRefused)
+		if b.kind == "transaction" && e.refusal != nil {
+			return status(http.StatusBadRequest, describe(e.refusal).code, fmt.Sprintf("Bundle.entry[%d]: %s; nothing was kept", i, e.refusal))
+		}
+		if keep {
+			reports = append(reports, hippad.Report{Media: f.media(), Body: e.resource})
+			recorded = append(recorded, e)
+		}
+	}
+	if len(reports) > 0 {
+		indexes, err := x.record(x.r.Context(), session, reports)
 		if err != nil {
 			return err
 		}
-		accepted(w, indexes[0])
-		return kept(indexes[0], fmt.Sprintf("not JSON at byte %d", at))
-	case b.resourceType != "Bundle":
-		return status(http.StatusUnprocessableEntity, "business-rule", "resourceType is not Bundle; nothing was kept")
-	case b.kind != "batch" && b.kind != "transaction":
-		return status(http.StatusUnprocessableEntity, "business-rule", "the Bundle's type is neither batch nor transaction; nothing was kept")
-	}
-	whole := b.kind == "transaction"
-	refusals := make([]error, len(b.entries)) // what is wrong with an entry
-	var reports []hippad.Report
-	for i, e := range b.entries {
-		keep, refusal := e.judge()
-		if whole && refusal != nil {
-			return status(http.StatusBadRequest, describe(refusal).code, fmt.Sprintf("Bundle.entry[%d]: %s; nothing was kept", i, refusal))
-		}
-		refusals[i] = refusal
-		if keep {
-			reports = append(reports, hippad.Report{Media: hippad.MediaFHIRJSON, Body: e.resource})
-		} else {
-			b.entries[i].resource = nil
+		for i, e := range recorded {
+			e.index = indexes[i]
 		}
 	}
-	var indexes []int64
-	if len(reports) > 0 {
-		if indexes, err = h.record(r.Context(), session, reports); err != nil {
-			return err
-		}
-	}
-	answer(w, http.StatusOK, b.response(indexes, refusals))
+	x.answer(http.StatusOK, x.response(b))
 	return nil
 }
 
-// judge tells whether the entry's resource is to be recorded, and what is wrong with the entry. A resource without
-// resourceType is both: nobody else can tell what it was.
-func (e batchEntry) judge() (keep bool, refusal error) {
-	if e.method != http.MethodPost || e.url != auditEvent {
-		return false, status(http.StatusBadRequest, "not-supported", "want request.method POST and request.url AuditEvent")
+// judge tells whether the entry's resource is to be recorded, and sets what is wrong with it.
+func (e *batchEntry) judge(f format, keepRefused bool) (keep bool) {
+	e.index = -1
+	if e.method != http.MethodPost || !isTypeURL(e.url) {
+		e.refusal = status(http.StatusBadRequest, "not-supported", "want request.method POST and request.url AuditEvent")
+		return false
 	}
 	if e.resource == nil {
-		return false, status(http.StatusBadRequest, "required", "resource is missing")
+		e.refusal = status(http.StatusBadRequest, "required", "resource is missing")
+		return false
 	}
-	ev, is := read(e.resource)
+	ev, is := judge(e.resource, f)
 	switch is {
-	case wrongType:
-		return false, status(http.StatusUnprocessableEntity, "business-rule", ev.Unreadable)
-	case isR4, isOther:
-		return true, nil
+	case isR4, isR5, isOther:
+		return true
+	case malformed: // too large in itself: the Bundle was well-formed
+		e.refusal = status(http.StatusBadRequest, "structure", ev.Unreadable)
+		return true
 	}
-	return true, status(http.StatusBadRequest, "structure", ev.Unreadable)
+	e.refusal = status(http.StatusUnprocessableEntity, "business-rule", ev.Unreadable)
+	return keepRefused
+}
+
+// isTypeURL takes the address of the type, relative to the base as FHIR has it, or in full.
+func isTypeURL(s string) bool {
+	s = strings.TrimSuffix(s, "/")
+	return s == auditEvent || strings.HasSuffix(s, typePath)
 }
 
 type (
@@ -116,35 +130,37 @@ type (
 	}
 )
 
-// response says what became of each entry; indexes are those of the entries that have kept their resource, in order.
-func (b batch) response(indexes []int64, refusals []error) []byte {
+// response says what became of each entry. The link to a receipt has a relation of its own, but in R5, which has a closed list.
+func (x *exchange) response(b batch) []byte {
 	out := bundleJSON{ResourceType: "Bundle", Type: b.kind + "-response", Entry: make([]bundleEntryJSON, len(b.entries))}
-	now := time.Now().UTC().Format(time.RFC3339Nano)
+	now := x.now().UTC().Format(time.RFC3339Nano)
+	relation := receiptRelation
+	if x.base.release == R5 {
+		relation = "describedby"
+	}
 	for i, e := range b.entries {
 		entry := &out.Entry[i]
-		index := int64(-1)
-		if e.resource != nil {
-			index, indexes = indexes[0], indexes[1:]
-			entry.Link = []linkJSON{{receiptRelation, receiptURL(index)}}
+		if e.index >= 0 {
+			entry.Link = []linkJSON{{relation, receiptURL(e.index)}}
 		}
-		if refusal := refusals[i]; refusal != nil {
-			p := describe(refusal)
-			if index >= 0 {
-				p = describe(kept(index, p.text))
-			}
-			entry.Response = responseJSON{Status: statusLine(p.status), Outcome: failed(p)}
+		if e.refusal == nil {
+			entry.Response = responseJSON{Status: statusLine(http.StatusCreated), Location: x.base.location(e.index), ETag: versionTag, LastModified: now}
 			continue
 		}
-		entry.Response = responseJSON{Status: statusLine(http.StatusCreated), Location: location(index), ETag: `W/"1"`, LastModified: now}
+		p := describe(e.refusal)
+		if e.index >= 0 {
+			p = describe(kept(p.status, p.code, e.index, p.text))
+		}
+		entry.Response = responseJSON{Status: statusLine(p.status), Outcome: failed(p)}
 	}
 	return encode(out)
 }
 
 func statusLine(code int) string { return fmt.Sprintf("%d %s", code, http.StatusText(code)) }
 
-// readBundle reads the frame of a Bundle and leaves the resources as they are. For what is not JSON it returns the
-// byte at which that shows.
-func readBundle(body []byte) (b batch, at int64, err error) {
+// readBundle reads the frame of a Bundle and leaves the resources as they are. For what is not JSON it returns the reason; an error
+// is a refusal of the whole.
+func readBundle(body []byte) (b batch, reason string, err error) {
 	text := bytes.TrimPrefix(body, bom)
 	d := newDecoder(text)
 	entry := func() {
@@ -192,8 +208,11 @@ func readBundle(body []byte) (b batch, at int64, err error) {
 			d.skip()
 		}
 	})
-	if !d.end() {
-		return b, int64(len(body)-len(text)) + d.at, d.err
+	switch {
+	case d.end():
+		return b, "", nil
+	case errors.Is(d.err, errTooMany):
+		return b, "", errTooMany
 	}
-	return b, 0, nil
+	return b, fmt.Sprintf("not JSON at byte %d", int64(len(body)-len(text))+d.at), nil
 }

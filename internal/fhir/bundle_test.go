@@ -45,17 +45,29 @@ func TestBatch(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
-	if want := []string{"201", "422", "400", "400", "400", "400", "400", "201"}; !slices.Equal(statuses, want) {
+	if want := []string{"201", "422", "400", "400", "400", "422", "400", "201"}; !slices.Equal(statuses, want) {
 		t.Errorf("statuses %v, want %v", statuses, want)
 	}
-	if e := b.Entry[7]; e.Response.Location != "/fhir/AuditEvent/2" || e.Response.ETag != `W/"1"` || e.Link[0].URL != "/log/receipt/2" || e.Response.LastModified == "" {
+	if e := b.Entry[7]; e.Response.Location != "/fhir/AuditEvent/1" || e.Response.ETag != `W/"1"` || e.Link[0].URL != "/log/receipt/1" || e.Response.LastModified == "" {
 		t.Errorf("%+v", e)
 	}
-	if text := b.Entry[5].Response.Outcome.Issue[0].Diagnostics; !strings.Contains(text, "kept as entry 1") {
-		t.Error(text)
-	}
-	if len(log.frames) != 1 || log.frames[0] != 3 || string(log.entries[0].Body) != small || string(log.entries[1].Body) != missing || string(log.entries[2].Body) != typical {
+	if len(log.frames) != 1 || log.frames[0] != 2 || string(log.entries[0].Body) != small || string(log.entries[1].Body) != typical {
 		t.Errorf("frames %v", log.frames)
+	}
+	// What is refused is kept too, where a setting says so, and each entry is told where.
+	h, log = newHandler()
+	h.KeepRefused = true
+	w2 := do(h, "POST", "/fhir/r5", body)
+	if err := json.Unmarshal(w2.Body.Bytes(), &b); err != nil || len(log.frames) != 1 || log.frames[0] != 4 || string(log.entries[2].Body) != missing {
+		t.Fatalf("%v, frames %v", err, log.frames)
+	}
+	for i, want := range map[int]string{1: "kept as entry 1", 5: "kept as entry 2"} {
+		if text := b.Entry[i].Response.Outcome.Issue[0].Diagnostics; !strings.Contains(text, want) || b.Entry[i].Response.Status[:3] != "422" {
+			t.Errorf("%d: %s", i, text)
+		}
+	}
+	if e := b.Entry[7]; e.Response.Location != "/fhir/r5/AuditEvent/3" || e.Link[0].Relation != "describedby" {
+		t.Errorf("%+v", e)
 	}
 	if bytes.Contains(w.Body.Bytes(), []byte("Miller")) {
 		t.Error("the answer quotes the body")
@@ -69,7 +81,7 @@ func TestTransaction(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	for _, wrong := range []string{`{"resourceType":"Patient"}`, `{}`, `5`} {
-		text := checkOutcome(t, do(h, "POST", "/fhir", batchOf("transaction", small, typical, wrong)), 400, map[string]string{`{"resourceType":"Patient"}`: "business-rule"}[wrong]+map[string]string{`{}`: "structure", `5`: "structure"}[wrong])
+		text := checkOutcome(t, do(h, "POST", "/fhir", batchOf("transaction", small, typical, wrong)), 400, "business-rule")
 		if !strings.Contains(text, "Bundle.entry[2]") || len(log.frames) != 1 {
 			t.Errorf("%s: %s, frames %v", wrong, text, log.frames)
 		}

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"hippad"
 )
 
@@ -16,80 +18,7 @@ type reference struct {
 	resourceType string      // type (R4)
 }
 
-var patientRole = hippad.Code{System: systemObjectRole, Code: "1", Display: "Patient"}
-
-// appendCodes reads a Coding, a CodeableConcept, a bare code or an array of any of them. Each coding of a
-// CodeableConcept becomes a Code; one that has text only becomes a Code with that Display.
-func (d *decoder) appendCodes(codes []hippad.Code) []hippad.Code {
-	if d.err != nil {
-		return codes
-	}
-	switch d.PeekKind() {
-	case '[':
-		d.each(func() { codes = d.appendCodes(codes) })
-		return codes
-	case '{':
-	default:
-		if s := d.text(); s != "" && d.fits() {
-			d.bare = true
-			codes = append(codes, hippad.Code{Code: s})
-		}
-		return codes
-	}
-	var c hippad.Code
-	var text string
-	before := len(codes)
-	d.object(func(name []byte) {
-		switch string(name) {
-		case "system":
-			d.bare, c.System = true, d.text()
-		case "code":
-			d.bare, c.Code = true, d.text()
-		case "display":
-			d.bare, c.Display = true, d.text()
-		case "coding":
-			codes = d.appendCodes(codes)
-			d.concept, d.bare = true, false
-		case "text":
-			d.concept, text = true, d.text()
-		default:
-			d.skip()
-		}
-	})
-	if c == (hippad.Code{}) && len(codes) == before {
-		c.Display = text
-	}
-	if c != (hippad.Code{}) && d.fits() {
-		codes = append(codes, c)
-	}
-	return codes
-}
-
-// appendCodings reads what R4 has as Coding.
-func (d *decoder) appendCodings(codes []hippad.Code) []hippad.Code {
-	d.concept = false
-	codes = d.appendCodes(codes)
-	d.foreign = d.foreign || d.concept
-	return codes
-}
-
-// appendConcepts reads what R4 has as CodeableConcept.
-func (d *decoder) appendConcepts(codes []hippad.Code) []hippad.Code {
-	d.bare = false
-	codes = d.appendCodes(codes)
-	d.foreign = d.foreign || d.bare
-	return codes
-}
-
-// first returns the only code where hippad.Event has one.
-func first(codes []hippad.Code) hippad.Code {
-	if len(codes) == 0 {
-		return hippad.Code{}
-	}
-	return codes[0]
-}
-
-func (d *decoder) coding() hippad.Code { return first(d.appendCodings(nil)) }
+var patientRole = hippad.Code{System: hippad.SystemObjectRole, Code: "1", Display: "Patient"}
 
 // identifier reads an Identifier, or a bare string as its value.
 func (d *decoder) identifier() (id hippad.Identifier, idType hippad.Code) {
@@ -97,6 +26,7 @@ func (d *decoder) identifier() (id hippad.Identifier, idType hippad.Code) {
 		return
 	}
 	if d.PeekKind() != '{' {
+		d.only(0)
 		id.Value = d.text()
 		return
 	}
@@ -107,7 +37,7 @@ func (d *decoder) identifier() (id hippad.Identifier, idType hippad.Code) {
 		case "value":
 			id.Value = d.text()
 		case "type":
-			idType = first(d.appendConcepts(nil))
+			idType = d.code(0, every)
 		default:
 			d.skip()
 		}
@@ -121,6 +51,7 @@ func (d *decoder) reference() (r reference) {
 		return
 	}
 	if d.PeekKind() != '{' {
+		d.only(0)
 		r.Literal = d.text()
 		return
 	}
@@ -141,6 +72,14 @@ func (d *decoder) reference() (r reference) {
 	return
 }
 
+// takeWho puts a reference where the agent has it.
+func takeWho(a *hippad.Agent, r reference) {
+	join(&a.Who, r.Reference)
+	if r.idType != (hippad.Code{}) {
+		a.IDType = r.idType
+	}
+}
+
 // join adds what r says to a reference whose identifier DSTU2 and STU3 have in an element of its own.
 func join(to *hippad.Reference, r hippad.Reference) {
 	if r.Identifier.IsZero() {
@@ -149,34 +88,40 @@ func join(to *hippad.Reference, r hippad.Reference) {
 	*to = r
 }
 
-func (d *decoder) agent() {
+// usual is how many agents, and how many entities, an event seldom has more of: room that is made at once.
+const usual = 3
+
+func (d *decoder) appendAgent(agents []hippad.Agent) []hippad.Agent {
 	var a hippad.Agent
 	absent := false
 	is := d.object(func(name []byte) {
 		switch string(name) {
 		case "who":
-			join(&a.Who, d.reference().Reference)
+			takeWho(&a, d.reference())
 		case "reference": // DSTU2, STU3
-			d.foreign = true
-			join(&a.Who, d.reference().Reference)
+			d.only(0)
+			takeWho(&a, d.reference())
 		case "userId": // DSTU2, STU3
-			d.foreign = true
-			a.Who.Identifier, _ = d.identifier()
+			d.only(0)
+			a.Who.Identifier, a.IDType = d.identifier()
 		case "altId":
+			d.only(r4)
 			a.AltID = d.text()
 		case "name":
+			d.only(r4)
 			a.Name = d.text()
 		case "requestor":
 			a.Requestor = d.text2bool()
 		case "type":
 			// DICOM's RoleIDCode stands behind agent.type and agent.role alike: further codings of the type are roles.
-			if types := d.appendConcepts(nil); len(types) > 0 {
+			var room [4]hippad.Code
+			if types := d.appendCodes(room[:0], one, 0, every); len(types) > 0 {
 				a.Type, a.Roles = types[0], append(a.Roles, types[1:]...)
 			}
 		case "role":
-			a.Roles = d.appendConcepts(a.Roles)
+			a.Roles = d.appendCodes(a.Roles, many, 0, every)
 		case "media":
-			a.Media = d.coding()
+			a.Media = d.code(r4, 0)
 		case "location":
 			a.Location = d.reference().Reference
 		case "policy":
@@ -186,10 +131,9 @@ func (d *decoder) agent() {
 				}
 			})
 		case "purposeOfUse":
-			a.Purposes = d.appendConcepts(a.Purposes)
-		case "authorization": // R5
-			d.foreign = true
-			a.Purposes = d.appendConcepts(a.Purposes)
+			a.Purposes = d.appendCodes(a.Purposes, many, 0, r4)
+		case "authorization":
+			a.Purposes = d.appendCodes(a.Purposes, many, 0, r5)
 		case "network", "networkString", "networkUri", "networkReference":
 			d.network(&a, string(name))
 		case "extension":
@@ -198,32 +142,31 @@ func (d *decoder) agent() {
 			d.skip()
 		}
 	})
-	if is && !(absent && reflect.ValueOf(a).IsZero()) && d.fits() {
-		d.ev.Agents = append(d.ev.Agents, a)
+	if !is || absent && reflect.ValueOf(a).IsZero() || !d.fits() {
+		return agents
 	}
+	if agents == nil {
+		agents = make([]hippad.Agent, 0, usual)
+	}
+	return append(agents, a)
 }
 
 // network reads the object of R4 and earlier, and the choice of types of R5.
 func (d *decoder) network(a *hippad.Agent, name string) {
 	switch name {
 	case "networkString":
-		d.foreign = true
+		d.only(r5)
 		a.Address = d.text()
 	case "networkUri":
-		d.foreign = true
+		d.only(r5)
 		a.Address, a.AddressType = d.text(), "5"
 	case "networkReference":
-		d.foreign = true
-		r := d.reference()
-		for _, s := range []string{r.Display, r.Identifier.Value, r.Literal} {
-			if s != "" {
-				a.Address = s
-				break
-			}
-		}
+		d.only(r5)
+		a.Address = nameOf(d.reference().Reference)
 	default:
-		if d.PeekKind() == '"' {
-			d.foreign = true
+		d.only(r4)
+		if d.PeekKind() != '{' {
+			d.only(0)
 			a.Address = d.text()
 			return
 		}
@@ -240,6 +183,17 @@ func (d *decoder) network(a *hippad.Agent, name string) {
 	}
 }
 
+// nameOf returns the best text for what is pointed at.
+func nameOf(r hippad.Reference) string {
+	switch {
+	case r.Display != "":
+		return r.Display
+	case r.Identifier.Value != "":
+		return r.Identifier.Value
+	}
+	return r.Literal
+}
+
 func (d *decoder) source() {
 	s := &d.ev.Source
 	d.object(func(name []byte) {
@@ -247,23 +201,18 @@ func (d *decoder) source() {
 		case "observer":
 			join(&s.Observer, d.reference().Reference)
 		case "identifier": // DSTU2, STU3
-			d.foreign = true
+			d.only(0)
 			s.Observer.Identifier, _ = d.identifier()
 		case "site":
-			if d.PeekKind() != '{' {
+			if d.PeekKind() == '{' {
+				d.only(r5)
+				s.Site = nameOf(d.reference().Reference)
+			} else {
+				d.only(r4)
 				s.Site = d.text()
-				return
-			}
-			d.foreign = true // R5
-			r := d.reference()
-			for _, site := range []string{r.Display, r.Identifier.Value, r.Literal} {
-				if site != "" {
-					s.Site = site
-					break
-				}
 			}
 		case "type":
-			s.Types = d.appendCodings(s.Types)
+			s.Types = d.appendCodes(s.Types, many, r4, r5)
 		default:
 			d.skip()
 		}
@@ -285,27 +234,34 @@ func (d *decoder) entity() {
 		case "what":
 			take(d.reference())
 		case "reference": // DSTU2, STU3
-			d.foreign = true
+			d.only(0)
 			take(d.reference())
 		case "identifier": // DSTU2, STU3
-			d.foreign = true
+			d.only(0)
 			n.What.Identifier, n.IDType = d.identifier()
 		case "type":
-			n.Type = d.coding()
+			n.Type = d.code(r4, 0)
 		case "role":
-			n.Role = d.coding()
+			n.Role = d.code(r4, r5)
 		case "lifecycle":
-			n.Lifecycle = d.coding()
+			n.Lifecycle = d.code(r4, 0)
 		case "securityLabel":
-			n.Labels = d.appendCodings(n.Labels)
+			n.Labels = d.appendCodes(n.Labels, many, r4, r5)
 		case "name":
+			d.only(r4)
 			n.Name = d.text()
 		case "description":
+			d.only(r4)
 			n.Description = d.text()
 		case "query":
 			n.Query = decodeBase64(d.text())
 		case "detail":
 			d.each(func() { d.detail(&n) })
+		case "agent":
+			d.only(r5)
+			d.each(func() { n.Agents = d.appendAgent(n.Agents) })
+		case "extension":
+			d.entityExtensions(&n)
 		default:
 			d.skip()
 		}
@@ -317,33 +273,41 @@ func (d *decoder) entity() {
 	if resourceType == "Patient" && n.Role == (hippad.Code{}) && !n.What.IsPatient() {
 		n.Role = patientRole
 	}
+	if d.ev.Entities == nil {
+		d.ev.Entities = make([]hippad.Entity, 0, usual)
+	}
 	d.ev.Entities = append(d.ev.Entities, n)
 }
 
-// detail reads type and value[x]. A value of a type with parts is taken as it is written.
+// detail reads type and value[x]. A value of a type with parts is kept as JSON, its members in the order of their names.
 func (d *decoder) detail(n *hippad.Entity) {
 	var t hippad.Detail
 	is := d.object(func(name []byte) {
 		switch {
 		case string(name) == "type":
 			if d.PeekKind() == '{' {
-				d.foreign = true // R5
-				t.Type = words(first(d.appendCodes(nil)))
+				t.Type = words(d.code(0, r5))
 				return
 			}
+			d.only(r4)
 			t.Type = d.text()
+		case string(name) == "valueString":
+			t.Value = []byte(d.text())
 		case string(name) == "valueBase64Binary":
 			t.Value = decodeBase64(d.text())
 		case string(name) == "value": // DSTU2, STU3
-			d.foreign = true
+			d.only(0)
 			t.Value = decodeBase64(d.text())
 		case bytes.HasPrefix(name, []byte("value")):
-			d.foreign = d.foreign || string(name) != "valueString"
+			d.only(r5)
 			t.Value = d.raw()
 		default:
 			d.skip()
 		}
 	})
+	if len(t.Value) == 0 {
+		t.Value = nil
+	}
 	if is && d.fits() {
 		n.Details = append(n.Details, t)
 	}
@@ -354,18 +318,26 @@ func (d *decoder) raw() []byte {
 	if d.err != nil {
 		return nil
 	}
-	switch d.PeekKind() {
+	kind := d.PeekKind()
+	if kind == '"' {
+		return []byte(d.text())
+	}
+	value, err := d.ReadValue()
+	if err != nil {
+		d.fail(err)
+		return nil
+	}
+	switch kind {
+	case 'n':
+		return nil
 	case '{', '[':
-		value, err := d.ReadValue()
+		ordered, err := jsontext.AppendFormat(nil, value, jsontext.ReorderRawObjects(true))
 		if err != nil {
-			d.fail(err)
+			return bytes.Clone(value)
 		}
-		return bytes.Clone(value)
+		return ordered
 	}
-	if s := d.text(); s != "" {
-		return []byte(s)
-	}
-	return nil
+	return bytes.Clone(value)
 }
 
 // text2bool reads a boolean, or the word for it.
@@ -382,6 +354,7 @@ func (d *decoder) text2bool() bool {
 		}
 		return value.Bool()
 	}
+	d.only(0)
 	return d.text() == "true"
 }
 
@@ -407,6 +380,27 @@ func (d *decoder) agentExtensions(a *hippad.Agent) (absent bool) {
 		}
 	})
 	return absent
+}
+
+// entityExtensions finds the lifecycle, which R5 has moved to one.
+func (d *decoder) entityExtensions(n *hippad.Entity) {
+	d.each(func() {
+		var url string
+		var c hippad.Code
+		d.object(func(name []byte) {
+			switch string(name) {
+			case "url":
+				url = d.text()
+			case "valueCodeableConcept":
+				c = d.code(0, every)
+			default:
+				d.skip()
+			}
+		})
+		if url == entityLifecycle && n.Lifecycle == (hippad.Code{}) {
+			n.Lifecycle = c
+		}
+	})
 }
 
 // containedResource keeps what a local reference can be resolved to: the first identifier.

@@ -16,8 +16,16 @@ func (d *decoder) finish() {
 		d.resolve(&ev.Agents[i].Location)
 	}
 	d.resolve(&ev.Source.Observer)
+	d.resolve(&ev.Encounter)
+	for i := range ev.BasedOn {
+		d.resolve(&ev.BasedOn[i])
+	}
 	for i := range ev.Entities {
 		n := &ev.Entities[i]
+		for j := range n.Agents {
+			d.resolve(&n.Agents[j].Who)
+			d.resolve(&n.Agents[j].Location)
+		}
 		if d.resolve(&n.What) == "Patient" && n.Role == (hippad.Code{}) {
 			n.Role = patientRole
 		}
@@ -70,7 +78,12 @@ func chooseType(types, categories, codes, subtypes []hippad.Code) (hippad.Code, 
 		at = max(0, slices.IndexFunc(all, isEventType))
 	}
 	chosen := all[at]
-	if all = slices.Delete(all, at, at+1); len(all) == 0 {
+	if len(types) == 0 { // the element code is required, so an event without a subtype has its type there too
+		all = slices.DeleteFunc(all, func(c hippad.Code) bool { return c == chosen })
+	} else {
+		all = slices.Delete(all, at, at+1)
+	}
+	if len(all) == 0 {
 		return chosen, subtypes
 	}
 	return chosen, append(all, subtypes...)
@@ -78,10 +91,10 @@ func chooseType(types, categories, codes, subtypes []hippad.Code) (hippad.Code, 
 
 // isEventType tells a code of FHIR's audit-event-type or of DICOM's EventID (PS3.16 CID 400).
 func isEventType(c hippad.Code) bool {
-	switch uri(c.System) {
-	case systemEventType:
+	switch hippad.CodeSystem(c.System) {
+	case hippad.SystemEventType:
 		return true
-	case systemDCM:
+	case hippad.SystemDCM:
 		return len(c.Code) == 6 && c.Code >= "110100" && c.Code <= "110114"
 	}
 	return false

@@ -1,9 +1,8 @@
-// Package fhir is the FHIR door: it turns AuditEvent resources into events and back, and serves them over REST under
-// /fhir (IHE ITI-20 FHIR feed, ITI-81).
+// Package fhir is the FHIR door: it turns AuditEvent resources into events and back, in JSON and in XML, tells what is wrong with
+// them, and serves them over REST under /fhir (IHE ITI-20 FHIR feed, ITI-81).
 //
-// It owns the FHIR shapes from DSTU2 to R5, the names that FHIR and DICOM have for the same code system, the search
-// syntax and the HTTP exchange. It does not own the log: it sees a hippad.Session and nothing behind it. It reads XML
-// (ReadXML) but neither takes nor gives it over REST.
+// It owns the FHIR shapes from DSTU2 to R5, how FHIR writes what DICOM says, the rules of FHIR and BALP, the search syntax and the
+// HTTP exchange. It does not own the log: it sees a hippad.Session and nothing behind it.
 //
 // The invariant: a body is handed to the session byte for byte, or refused in so many words; an answer of 201 is
 // written only after the session says that the report is durable.
@@ -27,6 +26,7 @@ type verdict uint8
 
 const (
 	isR4      verdict = iota // an AuditEvent in which nothing was seen that R4 does not have
+	isR5                     // an AuditEvent in which nothing was seen that R5 does not have, and something that R4 does not
 	isOther                  // an AuditEvent of another release, or a mixture of several
 	notJSON                  // no JSON text, or something behind it; duplicate names and invalid UTF-8 count
 	notObject                // JSON, but not an object
@@ -79,10 +79,13 @@ func read(body []byte) (hippad.Event, verdict) {
 		return hippad.Event{Unreadable: "resourceType is not AuditEvent"}, wrongType
 	}
 	d.finish()
-	if d.foreign {
-		return d.ev, isOther
+	switch {
+	case d.not&r4 == 0:
+		return d.ev, isR4
+	case d.not&r5 == 0:
+		return d.ev, isR5
 	}
-	return d.ev, isR4
+	return d.ev, isOther
 }
 
 const auditEvent = "AuditEvent"
@@ -91,16 +94,25 @@ const auditEvent = "AuditEvent"
 // can make of the memory; those that come after are passed over. Real events have a few dozen.
 const maxElements = 10_000
 
+// releases is a set of those in which a resource may be shown as it was sent.
+type releases uint8
+
+const (
+	r4 releases = 1 << iota
+	r5
+	every = r4 | r5
+)
+
 // decoder walks one resource. Every method consumes exactly one value, whatever its type, and does nothing after the
 // first error, so that a field of the wrong type costs that field only.
 type decoder struct {
 	*jsontext.Decoder
 	err     error
-	at      int64 // where the text stopped being JSON
-	room    int   // repeated elements that still find a place
-	foreign bool  // something was seen that R4 does not have
-	concept bool  // the code read last was a CodeableConcept
-	bare    bool  // the code read last was a Coding outside a CodeableConcept
+	at      int64    // where the text stopped being JSON
+	room    int      // repeated elements that still find a place
+	not     releases // those that do not have something that was seen
+	concept bool     // among the codes read last was a CodeableConcept
+	bare    bool     // among them was a Coding outside a CodeableConcept
 
 	ev           hippad.Event
 	resourceType string
@@ -168,7 +180,7 @@ func (d *decoder) object(member func(name []byte)) bool {
 		return false
 	}
 	if d.PeekKind() != '{' {
-		d.foreign = true
+		d.only(0)
 		d.skip()
 		return false
 	}
@@ -206,10 +218,11 @@ func (d *decoder) each(element func()) {
 	switch d.PeekKind() {
 	case '[':
 	case 'n':
+		d.only(0)
 		d.skip()
 		return
 	default:
-		d.foreign = true
+		d.only(0)
 		element()
 		return
 	}
@@ -247,18 +260,21 @@ func (d *decoder) text() string {
 		}
 		return string(value)
 	case '0', 't', 'f':
-		d.foreign = true
+		d.only(0)
 		value, err := d.ReadValue()
 		if err != nil {
 			d.fail(err)
 		}
 		return string(value)
 	default:
-		d.foreign = d.foreign || kind != 'n'
+		d.only(0)
 		d.skip()
 		return ""
 	}
 }
+
+// only notes that something was seen that no release but these has.
+func (d *decoder) only(in releases) { d.not |= every &^ in }
 
 func (d *decoder) member(name []byte) {
 	switch string(name) {
@@ -267,30 +283,78 @@ func (d *decoder) member(name []byte) {
 	case "contained":
 		d.each(d.containedResource)
 	case "type":
-		d.types = d.appendCodings(d.types)
+		d.types = d.appendCodes(d.types, one, r4, 0)
 	case "subtype":
-		d.ev.Subtypes = d.appendCodings(d.ev.Subtypes)
+		d.ev.Subtypes = d.appendCodes(d.ev.Subtypes, many, r4, 0)
 	case "category":
-		d.foreign = true
-		d.categories = d.appendCodes(d.categories)
+		d.categories = d.appendCodes(d.categories, many, 0, r5)
 	case "code":
-		d.foreign = true
-		d.codes = d.appendCodes(d.codes)
+		d.codes = d.appendCodes(d.codes, one, 0, r5)
 	case "action":
 		d.ev.Action = oneOf(actions, d.text())
+	case "severity":
+		d.only(r5)
+		d.ev.Severity = oneOf(severities, d.text())
+	case "period":
+		d.only(r4)
+		d.ev.Occurred = d.period()
+	case "occurredPeriod":
+		d.only(r5)
+		d.ev.Occurred = d.period()
+	case "occurredDateTime":
+		d.only(r5)
+		at := parseInstant(d.text())
+		d.ev.Occurred = hippad.Period{Start: at, End: at}
 	case "recorded":
 		d.ev.Recorded = parseInstant(d.text())
 	case "outcome":
 		d.outcome()
 	case "outcomeDesc":
+		d.only(r4)
 		d.ev.OutcomeDescription = d.text()
 	case "purposeOfEvent":
-		d.ev.Purposes = d.appendConcepts(d.ev.Purposes)
+		d.ev.Purposes = d.appendCodes(d.ev.Purposes, many, 0, r4)
 	case "authorization":
-		d.foreign = true
-		d.ev.Purposes = d.appendConcepts(d.ev.Purposes)
-	case "event": // DSTU2
-		d.foreign = true
+		d.ev.Purposes = d.appendCodes(d.ev.Purposes, many, 0, r5)
+	case "basedOn":
+		d.only(r5)
+		d.each(func() {
+			if r := d.reference(); d.fits() {
+				d.ev.BasedOn = append(d.ev.BasedOn, r.Reference)
+			}
+		})
+	case "encounter":
+		d.only(r5)
+		d.ev.Encounter = d.reference().Reference
+	case "patient":
+		d.only(r5)
+		if d.PeekKind() != '[' {
+			d.patient()
+			return
+		}
+		d.only(0)
+		d.each(d.patient)
+	case "agent":
+		d.each(func() { d.ev.Agents = d.appendAgent(d.ev.Agents) })
+	case "source":
+		d.source()
+	case "entity":
+		d.each(d.entity)
+	case "event", "participant", "object":
+		d.memberDSTU2(name)
+	default:
+		d.skip()
+	}
+}
+
+func (d *decoder) memberDSTU2(name []byte) {
+	d.only(0)
+	switch string(name) {
+	case "participant":
+		d.each(func() { d.ev.Agents = d.appendAgent(d.ev.Agents) })
+	case "object":
+		d.each(d.entity)
+	default:
 		d.object(func(name []byte) {
 			switch string(name) {
 			case "dateTime":
@@ -301,48 +365,48 @@ func (d *decoder) member(name []byte) {
 				d.skip()
 			}
 		})
-	case "agent":
-		d.each(d.agent)
-	case "participant": // DSTU2
-		d.foreign = true
-		d.each(d.agent)
-	case "source":
-		d.source()
-	case "entity":
-		d.each(d.entity)
-	case "object": // DSTU2
-		d.foreign = true
-		d.each(d.entity)
-	case "patient":
-		d.foreign = true
-		d.each(func() {
-			if p := d.reference(); d.fits() {
-				d.patients = append(d.patients, p)
-			}
-		})
-	case "occurredDateTime", "occurredPeriod", "severity", "basedOn", "encounter": // R5
-		d.foreign = true
-		d.skip()
-	default:
-		d.skip()
 	}
+}
+
+func (d *decoder) patient() {
+	if p := d.reference(); d.fits() {
+		d.patients = append(d.patients, p)
+	}
+}
+
+func (d *decoder) period() (p hippad.Period) {
+	d.object(func(name []byte) {
+		switch string(name) {
+		case "start":
+			p.Start = parseInstant(d.text())
+		case "end":
+			p.End = parseInstant(d.text())
+		default:
+			d.skip()
+		}
+	})
+	return p
 }
 
 // outcome reads the code of R4 and earlier, the CodeableConcept of the R5 drafts and the element of R5.
 func (d *decoder) outcome() {
 	if d.PeekKind() != '{' {
+		d.only(r4)
 		d.ev.Outcome = outcomeCode(d.text())
 		return
 	}
-	d.foreign = true
+	d.only(r5)
 	var codes, details []hippad.Code
 	d.object(func(name []byte) {
 		switch string(name) {
-		case "code", "coding":
-			codes = d.appendCodes(codes)
+		case "code":
+			codes = d.appendCodes(codes, one, r5, 0)
 		case "detail":
-			details = d.appendCodes(details)
+			details = d.appendCodes(details, many, 0, r5)
+		case "coding":
+			codes = d.appendCodes(codes, many, 0, 0)
 		case "text":
+			d.only(0)
 			details = append(details, hippad.Code{Display: d.text()})
 		default:
 			d.skip()
@@ -385,9 +449,9 @@ func words(c hippad.Code) string {
 
 // instants are the forms of a point in time, the usual one first. Each takes any number of fraction digits.
 var instants = [...]string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00",
-	"2006-01-02 15:04:05", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02"}
+	"2006-01-02 15:04:05", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02", "2006-01", "2006"}
 
-// parseInstant returns the point in time in UTC, zero if it is none. Without a zone it is taken as UTC.
+// parseInstant returns the point in time in UTC, zero if it is none. Without a zone it is taken as UTC; a date is its beginning.
 func parseInstant(s string) time.Time {
 	s = strings.TrimSpace(s)
 	for _, layout := range instants {

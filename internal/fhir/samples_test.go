@@ -54,7 +54,7 @@ func sampleBodies(t testing.TB) (bodies map[string][]byte, xml []string) {
 
 func TestReadSamples(t *testing.T) {
 	bodies, xml := sampleBodies(t)
-	type row struct{ understood, r4, unreadable, patients, purposes int }
+	type row struct{ understood, r4, r5, unreadable, patients, purposes int }
 	rows := make(map[string]*row)
 	for name, body := range bodies {
 		folder := filepath.Dir(name)
@@ -69,8 +69,11 @@ func TestReadSamples(t *testing.T) {
 			continue
 		}
 		r.understood++
-		if is == isR4 {
+		switch is {
+		case isR4:
 			r.r4++
+		case isR5:
+			r.r5++
 		}
 		if len(ev.Purposes) > 0 {
 			r.purposes++
@@ -79,16 +82,18 @@ func TestReadSamples(t *testing.T) {
 		if slices.ContainsFunc(hippad.EntryTerms(hippad.Entry{}, ev), func(t hippad.Term) bool { return t.Field == hippad.FieldPatient }) {
 			r.patients++
 		}
-		again, _ := read(Write(ev).Body)
-		if want := carried(ev); !reflect.DeepEqual(again, want) {
-			t.Errorf("%s: written and read again it says something else:\n%s\n%s", name, describeEvent(again), describeEvent(want))
+		for _, release := range []Release{R4, R5} {
+			written := WriteRelease(ev, release)
+			if again, want := Read(written), carried(ev, release); !reflect.DeepEqual(again, want) {
+				t.Errorf("%s: written as %s and read again it says something else:\n%s\n%s", name, release, describeEvent(again), describeEvent(want))
+			}
+			validWritten(t, name, written, release)
 		}
-		validR4(t, name, Write(ev).Body)
 	}
 	for _, folder := range slices.Sorted(mapKeys(rows)) {
 		r := rows[folder]
-		t.Logf("%-14s understood %3d (of these shown as sent %3d), unreadable %d, with patient %3d, with purpose %d",
-			folder, r.understood, r.r4, r.unreadable, r.patients, r.purposes)
+		t.Logf("%-14s understood %3d (of these shown as sent in R4 %3d, in R5 %3d), unreadable %d, with patient %3d, with purpose %d",
+			folder, r.understood, r.r4, r.r5, r.unreadable, r.patients, r.purposes)
 	}
 	for _, name := range xml {
 		t.Logf("%s: XML, see TestXMLSamples", name)
@@ -146,13 +151,15 @@ func checkAgainstJSON(t *testing.T, name string, body []byte, ev hippad.Event) {
 	walk("", doc)
 }
 
-// describeEvent spells out all fields: Event hides them from fmt.
+// describeEvent spells out every field that says something: Event hides them from fmt.
 func describeEvent(ev hippad.Event) string {
 	type open hippad.Event
 	var b bytes.Buffer
 	v := reflect.ValueOf(open(ev))
 	for i := range v.NumField() {
-		fmt.Fprintf(&b, "%s: %#v\n", v.Type().Field(i).Name, v.Field(i).Interface())
+		if f := v.Field(i); !f.IsZero() {
+			fmt.Fprintf(&b, "%s: %#v\n", v.Type().Field(i).Name, f.Interface())
+		}
 	}
 	return b.String()
 }

@@ -2,6 +2,7 @@ package fhir
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,169 +11,235 @@ import (
 	"hippad"
 )
 
-// A parameter of the search interface: what the capability statement says of it, and how a value becomes part of a query.
-type parameter struct {
-	name  string
-	kind  string // FHIR search parameter type
-	about string
-	field hippad.Field // of a parameter that looks for a term
-	check func(value string) (string, bool)
+// A search is what the parameters of one ask for.
+type search struct {
+	query    hippad.Query
+	unknown  []string // names that are not known, sorted; they have no effect
+	notes    []string // what else the answer has to say about the parameters
+	shaping  []string // names that shape the answer, and about which a Query says nothing
+	dated    bool     // there is a date
+	count    int      // entries of a page; 0: as many as usual
+	counting bool     // how many there are is all that is asked for
+	total    string   // _total
 }
 
-// parameters lists everything that ParseQuery understands.
-var parameters = []parameter{
-	{name: "date", kind: "date", about: "recorded; prefixes eq gt ge lt le sa eb, any precision from year to fraction, UTC if no zone; several are an intersection"},
-	{name: "patient", kind: "reference", about: "who the data is about: Patient/id, id, system|value, absolute URL, HL7 CX", field: hippad.FieldPatient},
-	{name: "agent", kind: "reference", about: "who took part, by reference, identifier, alternative id or name; case does not matter", field: hippad.FieldAgent},
-	{name: "entity", kind: "reference", about: "what was touched, by reference or identifier", field: hippad.FieldEntity},
-	{name: "source", kind: "reference", about: "which system reported, by reference or identifier", field: hippad.FieldSource},
-	{name: "type", kind: "token", about: "code or system|code; every name of a code system finds all of them", field: hippad.FieldType},
-	{name: "subtype", kind: "token", about: "code or system|code; every name of a code system finds all of them", field: hippad.FieldSubtype},
-	{name: "action", kind: "token", about: "C R U D E", field: hippad.FieldAction, check: inCodes(actions)},
-	{name: "outcome", kind: "token", about: "0 4 8 12", field: hippad.FieldOutcome, check: inCodes(outcomes)},
-	{name: "address", kind: "string", about: "network address of an agent, the whole of it; case does not matter", field: hippad.FieldAddress},
-	{name: "_id", kind: "token", about: "index in the log"},
-	{name: "_reporter", kind: "token", about: "who sent it, as kind:id", field: hippad.FieldReporter, check: isReporter},
-	{name: "_organisation", kind: "token", about: "whose system sent it, as the register of members has it", field: hippad.FieldOrganisation},
-	{name: "_door", kind: "token", about: "how it came in: self native fhir syslog-tls syslog-udp", field: hippad.FieldDoor, check: isDoor},
-	{name: "_mark", kind: "token", about: "what is wrong with it: framing truncated stray foreign unreadable", field: hippad.FieldMark, check: isMark},
-}
-
-// Names that stand for another parameter: ITI-81 asks by identifier (ITI TF-2 3.81.4.1.2.2). References are found by
-// their identifiers in any case.
-var aliases = map[string]string{
-	"patient.identifier": "patient", "agent.identifier": "agent", "entity.identifier": "entity", "source.identifier": "source",
-	"patient:identifier": "patient", "agent:identifier": "agent", "entity:identifier": "entity", "source:identifier": "source",
-	"patient:Patient": "patient",
-}
-
-// maxValues bounds what one search may ask for.
-const maxValues = 1000
+// maxValues bounds what one search may ask for, maxQuery the bytes of its parameters.
+const (
+	maxValues = 1000
+	maxQuery  = 256 << 10
+)
 
 // ParseQuery makes a query of FHIR search parameters: those of "patient=a,b&type=c" by AND, the values between commas by OR,
-// with "\," for a comma inside a value. Limit is _count (0 when absent) and Before is _before, the index from which a page
-// goes on. The names of parameters that it does not know are returned, sorted, and have no effect; _format and _pretty
-// are known and have none either. Errors are of kind Invalid and name the parameter, never its value.
+// with "\," for a comma inside a value. It knows the parameters of R4 and of R5, the modifiers that go with them, _sort, and
+// _count, which is Limit (0 when absent). The names of parameters that it does not know, or that a Query has no place for, are
+// returned, sorted, and have no effect; _format and _pretty are known and have none either. Errors are of kind Invalid and name
+// the parameter, never its value.
 func ParseQuery(values url.Values) (hippad.Query, []string, error) {
-	var q hippad.Query
-	var unknown []string
+	s, err := parseSearch(values, every, time.Now())
+	if err != nil {
+		return hippad.Query{}, nil, err
+	}
+	if s.counting && values.Has("_count") {
+		return hippad.Query{}, nil, hippad.Errorf(hippad.Invalid, "parameter _count: want 1 or more")
+	}
+	s.query.Limit = s.count
+	unknown := append(s.unknown, s.shaping...)
+	slices.Sort(unknown)
+	return s.query, unknown, nil
+}
+
+// parseSearch reads the parameters of a base. What is meant by ap depends on now.
+func parseSearch(values url.Values, in releases, now time.Time) (search, error) {
+	var s search
 	names := make([]string, 0, len(values))
-	total := 0
+	total, size := 0, 0
 	for name, list := range values {
 		names = append(names, name)
 		total += len(list)
+		for _, v := range list {
+			total += strings.Count(v, ",")
+			size += len(name) + len(v)
+		}
+	}
+	if total > maxValues || size > maxQuery {
+		return search{}, hippad.Errorf(hippad.Invalid, "more than %d search values, or %d bytes of them", maxValues, maxQuery)
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if p, ok := findParameter(name); ok {
-			for _, value := range values[name] {
-				if total += strings.Count(value, ","); total > maxValues {
-					return hippad.Query{}, nil, hippad.Errorf(hippad.Invalid, "more than %d search values", maxValues)
-				}
-				if err := p.add(&q, value); err != nil {
-					return hippad.Query{}, nil, err
-				}
+		base, modifier, modified := strings.Cut(name, ":")
+		p, known := findParameter(base, in)
+		if !known {
+			var err error
+			if known, err = s.control(name, base, values[name], in); err != nil {
+				return search{}, err
+			}
+			if !known {
+				s.unknown = append(s.unknown, name)
 			}
 			continue
 		}
-		known, err := control(&q, name, values[name])
-		if err != nil {
-			return hippad.Query{}, nil, err
-		}
-		if !known {
-			unknown = append(unknown, name)
+		for _, value := range values[name] {
+			if err := s.add(p, modifier, modified, value, in, now); err != nil {
+				return search{}, err
+			}
 		}
 	}
-	return q, unknown, nil
+	return s, nil
 }
 
-func findParameter(name string) (parameter, bool) {
-	if alias, ok := aliases[name]; ok {
-		name = alias
+// add narrows the search by one value of a parameter. A modifier that is not known must not be passed over (FHIR R4 search,
+// Modifiers): the answer would be wider than what was asked for.
+func (s *search) add(p parameter, modifier string, modified bool, value string, in releases, now time.Time) error {
+	refuse := func() error {
+		return hippad.Errorf(hippad.Invalid, "parameter %s: this modifier is not offered", p.name)
 	}
-	i := slices.IndexFunc(parameters, func(p parameter) bool { return p.name == name })
-	if i < 0 {
-		return parameter{}, false
-	}
-	return parameters[i], true
-}
-
-// control handles the parameters that do not look for anything. A modifier on a known parameter must not be passed over
-// (FHIR R4 search, Modifiers): the answer would be wider than what was asked for.
-func control(q *hippad.Query, name string, list []string) (known bool, err error) {
-	switch name {
-	case "_format", "_pretty":
-		return true, nil
-	case "_count", "_before":
-		n, err := strconv.ParseInt(list[0], 10, 64)
-		switch {
-		case len(list) != 1 || err != nil || n < 0:
-			return true, hippad.Errorf(hippad.Invalid, "parameter %s: want one whole number", name)
-		case name == "_before":
-			q.Before = &n
-		case n == 0:
-			return true, hippad.Errorf(hippad.Invalid, "parameter _count: counting without entries is not offered; want 1 or more")
-		default:
-			q.Limit = int(min(n, 1<<30))
+	if p.field == "" {
+		if modified {
+			return refuse()
 		}
-		return true, nil
+		return s.addPlace(p, value, now)
 	}
-	if base, _, modified := strings.Cut(name, ":"); modified {
-		if p, ok := findParameter(base); ok {
-			return true, hippad.Errorf(hippad.Invalid, "parameter %s: this modifier is not offered", p.name)
+	op := hippad.Op(0)
+	resource := ""
+	switch {
+	case !modified:
+	case modifier == "missing":
+		return s.addMissing(p, value)
+	case p.kind == "token" && modifier == "not" && !strings.Contains(p.name, "."):
+		op = hippad.OpNone
+	case p.kind == "string" && modifier == "exact":
+		op = hippad.OpExact
+	case p.kind == "reference" && modifier == "identifier":
+	case p.kind == "reference" && p.mayBe(modifier) && !strings.Contains(p.name, "."):
+		resource = modifier
+	default:
+		return refuse()
+	}
+	var looked []string
+	for _, v := range splitValues(value) {
+		if op != hippad.OpExact {
+			v = strings.TrimSpace(v)
+		}
+		v, reason := p.value(v, resource, in)
+		if reason != "" {
+			err := hippad.Errorf(hippad.Invalid, "parameter %s: %s", p.name, reason)
+			if p.check != nil {
+				err = err.WithHint("%s", p.about)
+			}
+			return err
+		}
+		if !slices.Contains(looked, v) {
+			looked = append(looked, v)
 		}
 	}
-	return false, nil
-}
-
-// add narrows q by one parameter value.
-func (p parameter) add(q *hippad.Query, value string) error {
-	switch p.name {
-	case "date":
-		return addDate(q, value)
-	case "_id":
-		return addIndexes(q, value)
+	if p.kind == "string" && op == 0 {
+		op = hippad.OpStarts
+	}
+	if op != 0 {
+		s.query.Filters = append(s.query.Filters, hippad.NewFilter(op, p.field, looked...))
+		return nil
 	}
 	var any []hippad.Term
-	for _, v := range splitValues(value) {
-		if v = strings.TrimSpace(v); v == "" {
-			return hippad.Errorf(hippad.Invalid, "parameter %s: a value is empty", p.name)
-		}
-		if p.check != nil {
-			var ok bool
-			if v, ok = p.check(v); !ok {
-				return hippad.Errorf(hippad.Invalid, "parameter %s: a value is none of its codes", p.name).WithHint("%s", p.about)
-			}
-		}
-		for _, form := range p.forms(v) {
-			t := hippad.NewTerm(p.field, form)
-			if t.Value == "" || strings.HasSuffix(t.Value, "|") {
-				return hippad.Errorf(hippad.Invalid, "parameter %s: a system alone cannot be searched for", p.name)
-			}
-			if !slices.Contains(any, t) {
-				any = append(any, t)
-			}
+	for _, v := range looked {
+		if t := hippad.NewTerm(p.field, v); !slices.Contains(any, t) {
+			any = append(any, t)
 		}
 	}
-	q.Terms = append(q.Terms, any)
+	s.query.Terms = append(s.query.Terms, any)
 	return nil
 }
 
-// forms returns the values under which a coded value may have been stored: DICOM and the releases of FHIR write one
-// code system in several ways.
-func (p parameter) forms(value string) []string {
-	if p.field != hippad.FieldType && p.field != hippad.FieldSubtype {
-		return []string{value}
+// addPlace handles what a Query has fields of its own for.
+func (s *search) addPlace(p parameter, value string, now time.Time) error {
+	if p.name == "_id" {
+		return addIndexes(&s.query, value)
 	}
-	system, code, ok := strings.Cut(value, "|")
-	if !ok || system == "" {
-		return []string{value}
+	any, err := dates(p.name, value, now)
+	if err != nil {
+		return err
 	}
-	var forms []string
-	for _, name := range sameSystem(system) {
-		forms = append(forms, name+"|"+code)
+	if p.name == "date" {
+		s.dated = true
+		s.query.Times = append(s.query.Times, any)
+	} else {
+		s.query.Received = append(s.query.Received, any)
 	}
-	return forms
+	return nil
+}
+
+func (s *search) addMissing(p parameter, value string) error {
+	switch value {
+	case "true":
+		s.query.Filters = append(s.query.Filters, hippad.NewFilter(hippad.OpMissing, p.field))
+	case "false":
+		s.query.Filters = append(s.query.Filters, hippad.NewFilter(hippad.OpPresent, p.field))
+	default:
+		return hippad.Errorf(hippad.Invalid, "parameter %s: want true or false for the modifier missing", p.name)
+	}
+	return nil
+}
+
+var resourceName = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
+
+// mayBe tells whether the reference may point at this type of resource.
+func (p parameter) mayBe(resource string) bool {
+	return resourceName.MatchString(resource) && (p.points == nil || slices.Contains(p.points, resource))
+}
+
+// value returns one value as the log has it, or what is wrong with it.
+func (p parameter) value(v, resource string, in releases) (_, reason string) {
+	if v == "" {
+		return "", "a value is empty"
+	}
+	switch {
+	case p.kind == "token": // a system as we show it is found as it was sent
+		if system, code, ok := strings.Cut(v, "|"); ok {
+			v = systemName(system) + "|" + code
+		}
+	case p.kind == "string" && hippad.Fold(v) == "":
+		return "", "a value is empty"
+	case p.kind == "reference":
+		v, reason = referenceValue(v, resource)
+		if reason != "" {
+			return "", reason
+		}
+	}
+	if p.check != nil {
+		var ok bool
+		if v, ok = p.check(v, in); !ok {
+			return "", "a value is none of its codes"
+		}
+	}
+	if t := hippad.NewTerm(p.field, v); t.Value == "" || t.Value == "|" {
+		return "", "a value is empty"
+	}
+	return v, ""
+}
+
+// referenceValue returns the reference or identifier that is looked for. An identifier without an assigner ("|7") is looked for
+// by its value: who sent it may not have said who assigned it.
+func referenceValue(v, resource string) (_, reason string) {
+	if v = strings.TrimPrefix(v, "|"); v == "" {
+		return "", "a value is empty"
+	}
+	if strings.HasSuffix(v, "|") {
+		return "", "a value has an assigner and no identifier"
+	}
+	if resource == "" {
+		return v, ""
+	}
+	if strings.ContainsAny(v, "|^") {
+		return "", "a type goes with an id or a reference, not with an identifier"
+	}
+	if !strings.Contains(v, "/") {
+		return resource + "/" + v, ""
+	}
+	rest, _, _ := strings.Cut(v, "/_history/")
+	segments := strings.Split(rest, "/")
+	if segments[len(segments)-2] != resource {
+		return "", "a value is a reference to another type than the modifier has"
+	}
+	return v, ""
 }
 
 // splitValues splits at commas and takes away the escapes of FHIR R4 search (Escaping Search Parameters): \, \| \$ \\.
@@ -225,125 +292,4 @@ func parseIndex(s string) (int64, bool) {
 		return 0, false
 	}
 	return int64(n), true
-}
-
-// addDate narrows the query's interval by one date with its prefix. The value stands for the interval that its
-// precision covers (FHIR R4 search, date); an event's time is a point, so gt and sa mean the same, as do lt and eb.
-func addDate(q *hippad.Query, value string) error {
-	bad := func(reason string) error { return hippad.Errorf(hippad.Invalid, "parameter date: %s", reason) }
-	prefix := "eq"
-	if len(value) > 2 && value[0] >= 'a' && value[0] <= 'z' {
-		prefix, value = value[:2], value[2:]
-	}
-	if strings.Contains(value, ",") {
-		return bad("alternatives are not offered")
-	}
-	from, to, ok := dateInterval(value)
-	if !ok {
-		return bad("want a year, month, day, minute, second or fraction as in 2026-11-22T10:00:00Z")
-	}
-	var low, high time.Time
-	switch prefix {
-	case "eq":
-		low, high = from, to
-	case "ge":
-		low = from
-	case "gt", "sa":
-		low = to
-	case "lt", "eb":
-		if high = from; high.IsZero() {
-			high = high.Add(1) // the zero time would mean no bound
-		}
-	case "le":
-		high = to
-	default:
-		return bad("want one of the prefixes eq gt ge lt le sa eb")
-	}
-	if low.After(q.From) {
-		q.From = low
-	}
-	if !high.IsZero() && (q.To.IsZero() || high.Before(q.To)) {
-		q.To = high
-	}
-	return nil
-}
-
-// dateInterval returns the half-open interval that a partial date covers, in UTC.
-func dateInterval(s string) (from, to time.Time, ok bool) {
-	if i := strings.IndexByte(s, ' '); i > 0 {
-		s = s[:i] + "+" + s[i+1:] // a plus sign that the caller did not escape
-	}
-	date, clock, timed := strings.Cut(s, "T")
-	if !timed {
-		switch len(date) {
-		case len("2006"):
-			from, ok = parseLayout("2006", s)
-			to = from.AddDate(1, 0, 0)
-		case len("2006-01"):
-			from, ok = parseLayout("2006-01", s)
-			to = from.AddDate(0, 1, 0)
-		default:
-			from, ok = parseLayout("2006-01-02", s)
-			to = from.AddDate(0, 0, 1)
-		}
-		return from, to, ok && from.Year() >= 1
-	}
-	zone := ""
-	if i := strings.IndexAny(clock, "Z+-"); i >= 0 {
-		clock, zone = clock[:i], "Z07:00"
-	}
-	width := time.Minute
-	layout := "2006-01-02T15:04"
-	if len(clock) > len("15:04") {
-		layout += ":05"
-		width = time.Second
-	}
-	if i := strings.IndexByte(clock, '.'); i >= 0 {
-		for range len(clock) - i - 1 {
-			if width /= 10; width == 0 {
-				return from, to, false
-			}
-		}
-	}
-	from, ok = parseLayout(layout+zone, s)
-	return from, from.Add(width), ok && from.Year() >= 1
-}
-
-// parseLayout is time.Parse in UTC, without the comma that it would take for a decimal point.
-func parseLayout(layout, s string) (time.Time, bool) {
-	t, err := time.Parse(layout, s)
-	return t.UTC(), err == nil && !strings.Contains(s, ",")
-}
-
-func inCodes(list []string) func(string) (string, bool) {
-	return func(value string) (string, bool) {
-		value = value[strings.LastIndexByte(value, '|')+1:]
-		return value, slices.Contains(list, value)
-	}
-}
-
-func isReporter(value string) (string, bool) {
-	_, err := hippad.ParsePrincipal(value)
-	return value, err == nil
-}
-
-func isDoor(value string) (string, bool) {
-	for d := hippad.Door(0); !strings.HasPrefix(d.String(), "door-"); d++ {
-		if d.String() == value {
-			return value, true
-		}
-	}
-	return value, false
-}
-
-func isMark(value string) (string, bool) {
-	if value == hippad.MarkUnreadable {
-		return value, true
-	}
-	for f := hippad.Framing; !strings.HasPrefix(f.String(), "fault-"); f++ {
-		if f.String() == value {
-			return value, true
-		}
-	}
-	return value, false
 }

@@ -1,9 +1,7 @@
 package fhir
 
 import (
-	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -12,26 +10,56 @@ import (
 	"hippad"
 )
 
-// The R4 AuditEvent as it is written (http://hl7.org/fhir/R4/auditevent.html). A required element of which nothing is
-// known carries the data-absent-reason extension in place of a value.
-type (
-	resourceJSON struct {
-		ResourceType string        `json:"resourceType"`
-		Type         codingJSON    `json:"type"`
-		Subtype      []codingJSON  `json:"subtype,omitempty"`
-		Action       string        `json:"action,omitzero"`
-		Recorded     string        `json:"recorded,omitzero"`
-		NoRecorded   *absentJSON   `json:"_recorded,omitzero"`
-		Outcome      string        `json:"outcome,omitzero"`
-		OutcomeDesc  string        `json:"outcomeDesc,omitzero"`
-		Purpose      []conceptJSON `json:"purposeOfEvent,omitempty"`
-		Agent        []agentJSON   `json:"agent"`
-		Source       sourceJSON    `json:"source"`
-		Entity       []entityJSON  `json:"entity,omitempty"`
+// A Release is a release of FHIR in which an event can be written.
+type Release uint8
+
+// The releases.
+const (
+	R4 Release = iota
+	R5
+)
+
+// String returns the version as CapabilityStatement.fhirVersion has it.
+func (r Release) String() string {
+	if r == R5 {
+		return "5.0.0"
 	}
+	return "4.0.1"
+}
+
+// Write makes an R4 AuditEvent in JSON that says what ev says, as a report of MediaFHIRJSON: see WriteRelease.
+func Write(ev hippad.Event) hippad.Report {
+	return hippad.Report{Media: hippad.MediaFHIRJSON, Body: WriteRelease(ev, R4)}
+}
+
+// WriteRelease makes an AuditEvent in JSON that says what ev says, in the given release, without id and meta. It follows
+// FHIR's mapping from DICOM PS3.15 A.5 (AuditEvent, Mappings) and the codings of IHE BALP and RESTful-ATNA:
+//
+//   - code systems get their R4 names; a scheme that has no URI gets one of ours, which Read takes off again; the bare numbers of
+//     DICOM's lists get the code system of the list; a code of a known system is shown by that system's word for it;
+//   - an identifier in the form of HL7 CX is taken apart into system and value;
+//   - the first RoleIDCode out of DICOM's own list (CID 402) is agent.type, the others are agent.role;
+//   - what is required and not known carries the data-absent-reason extension.
+//
+// What a release has no place for is left out. R4: severity, basedOn, encounter, the agents of an entity, and the name of an
+// entity that has a query (invariant sev-1), which moves to what.display if that is free. R5: media, the kind of a network
+// address, and the type of an entity; the name of an agent or entity moves to the display if that is free, and the description
+// of an entity becomes a detail. Neither has an action, outcome or severity outside its closed list.
+func WriteRelease(ev hippad.Event, r Release) []byte {
+	if r == R5 {
+		return encode(toR5(ev))
+	}
+	return encode(toR4(ev))
+}
+
+// The data types that both releases have. A required element of which nothing is known carries the data-absent-reason
+// extension in place of a value.
+type (
 	extensionJSON struct {
-		URL       string `json:"url"`
-		ValueCode string `json:"valueCode"`
+		URL             string          `json:"url"`
+		ValueCode       string          `json:"valueCode,omitzero"`
+		ValueConcept    *conceptJSON    `json:"valueCodeableConcept,omitzero"`
+		ValueIdentifier *identifierJSON `json:"valueIdentifier,omitzero"`
 	}
 	absentJSON struct {
 		Extension []extensionJSON `json:"extension"`
@@ -43,8 +71,9 @@ type (
 		Display   string          `json:"display,omitzero"`
 	}
 	conceptJSON struct {
-		Coding []codingJSON `json:"coding,omitempty"`
-		Text   string       `json:"text,omitzero"`
+		Extension []extensionJSON `json:"extension,omitempty"`
+		Coding    []codingJSON    `json:"coding,omitempty"`
+		Text      string          `json:"text,omitzero"`
 	}
 	identifierJSON struct {
 		Type   *conceptJSON `json:"type,omitzero"`
@@ -57,91 +86,11 @@ type (
 		Identifier *identifierJSON `json:"identifier,omitzero"`
 		Display    string          `json:"display,omitzero"`
 	}
-	networkJSON struct {
-		Address string `json:"address,omitzero"`
-		Type    string `json:"type,omitzero"`
-	}
-	agentJSON struct {
-		Extension []extensionJSON `json:"extension,omitempty"`
-		Type      *conceptJSON    `json:"type,omitzero"`
-		Role      []conceptJSON   `json:"role,omitempty"`
-		Who       *referenceJSON  `json:"who,omitzero"`
-		AltID     string          `json:"altId,omitzero"`
-		Name      string          `json:"name,omitzero"`
-		Requestor bool            `json:"requestor"`
-		Location  *referenceJSON  `json:"location,omitzero"`
-		Policy    []string        `json:"policy,omitempty"`
-		Media     *codingJSON     `json:"media,omitzero"`
-		Network   networkJSON     `json:"network,omitzero"`
-		Purpose   []conceptJSON   `json:"purposeOfUse,omitempty"`
-	}
-	sourceJSON struct {
-		Site     string        `json:"site,omitzero"`
-		Observer referenceJSON `json:"observer"`
-		Type     []codingJSON  `json:"type,omitempty"`
-	}
-	entityJSON struct {
-		What        *referenceJSON `json:"what,omitzero"`
-		Type        *codingJSON    `json:"type,omitzero"`
-		Role        *codingJSON    `json:"role,omitzero"`
-		Lifecycle   *codingJSON    `json:"lifecycle,omitzero"`
-		Label       []codingJSON   `json:"securityLabel,omitempty"`
-		Name        string         `json:"name,omitzero"`
-		Description string         `json:"description,omitzero"`
-		Query       []byte         `json:"query,omitempty"`
-		Detail      []detailJSON   `json:"detail,omitempty"`
-	}
-	detailJSON struct {
-		Type     string      `json:"type,omitzero"`
-		NoType   *absentJSON `json:"_type,omitzero"`
-		String   string      `json:"valueString,omitzero"`
-		NoString *absentJSON `json:"_valueString,omitzero"`
-		Binary   []byte      `json:"valueBase64Binary,omitempty"`
+	periodJSON struct {
+		Start string `json:"start,omitzero"`
+		End   string `json:"end,omitzero"`
 	}
 )
-
-// Write makes an R4 AuditEvent in JSON that says what ev says, as a report of MediaFHIRJSON. Code systems get their R4
-// names. Read gives the event back, but for what R4 has no place for: an action, outcome or network type outside
-// its closed list, an IDType without an identifier, and the Name of an entity that has a Query (invariant sev-1), which
-// moves to what.display if that is free.
-func Write(ev hippad.Event) hippad.Report {
-	res := resourceJSON{
-		ResourceType: auditEvent,
-		Type:         toCoding(ev.Type),
-		Subtype:      toCodings(ev.Subtypes),
-		Action:       oneOf(actions, ev.Action),
-		Outcome:      oneOf(outcomes, ev.Outcome),
-		OutcomeDesc:  ev.OutcomeDescription,
-		Purpose:      toConcepts(ev.Purposes),
-		Source: sourceJSON{
-			Site: ev.Source.Site,
-			Type: toCodings(listed(ev.Source.Types, systemSourceType, "1", "9")),
-		},
-	}
-	if ev.Type == (hippad.Code{}) {
-		res.Type.Extension = absentBecause("unknown")
-	}
-	if at := ev.Recorded.UTC(); ev.Recorded.IsZero() || at.Year() < 1 || at.Year() > 9999 {
-		res.NoRecorded = &absentJSON{absentBecause("unknown")}
-	} else {
-		res.Recorded = at.Format(time.RFC3339Nano)
-	}
-	if observer := toReference(ev.Source.Observer, hippad.Code{}); observer != nil {
-		res.Source.Observer = *observer
-	} else {
-		res.Source.Observer.Extension = absentBecause("unknown")
-	}
-	for _, a := range ev.Agents {
-		res.Agent = append(res.Agent, toAgent(a))
-	}
-	if len(ev.Agents) == 0 {
-		res.Agent = []agentJSON{{Extension: absentBecause("unknown")}}
-	}
-	for _, n := range ev.Entities {
-		res.Entity = append(res.Entity, toEntity(n))
-	}
-	return hippad.Report{Media: hippad.MediaFHIRJSON, Body: encode(res)}
-}
 
 // encode writes one of the structs of this package. It cannot fail: they hold strings, bytes, booleans and numbers, and
 // a string that is not UTF-8 is mended.
@@ -154,110 +103,80 @@ func absentBecause(reason string) []extensionJSON {
 	return []extensionJSON{{URL: dataAbsentReason, ValueCode: reason}}
 }
 
-func toAgent(a hippad.Agent) agentJSON {
-	out := agentJSON{
-		Type:      toConcept(a.Type),
-		Role:      toConcepts(a.Roles),
-		Who:       toReference(a.Who, hippad.Code{}),
-		AltID:     a.AltID,
-		Name:      a.Name,
-		Requestor: a.Requestor,
-		Location:  toReference(a.Location, hippad.Code{}),
-		Network:   networkJSON{a.Address, oneOf(addressTypes, a.AddressType)},
-		Purpose:   toConcepts(a.Purposes),
-	}
-	for _, p := range a.Policies {
-		if p != "" {
-			out.Policy = append(out.Policy, unblanked(p))
-		}
-	}
-	if a.Media != (hippad.Code{}) {
-		media := toCoding(a.Media)
-		out.Media = &media
-	}
-	return out
-}
-
-func toEntity(n hippad.Entity) entityJSON {
-	out := entityJSON{
-		Type:        listedCoding(n.Type, systemEntityType, "1", "4"),
-		Role:        listedCoding(n.Role, systemObjectRole, "1", "24"),
-		Lifecycle:   listedCoding(n.Lifecycle, systemLifecycle, "1", "15"),
-		Label:       toCodings(n.Labels),
-		Name:        n.Name,
-		Description: n.Description,
-		Query:       n.Query,
-	}
-	if len(n.Query) > 0 && n.Name != "" {
-		if out.Name = ""; n.What.Display == "" {
-			n.What.Display = n.Name
-		}
-	}
-	out.What = toReference(n.What, n.IDType)
-	for _, t := range n.Details {
-		out.Detail = append(out.Detail, toDetail(t))
-	}
-	return out
-}
-
-// toDetail writes text as valueString and anything else as valueBase64Binary. R4 requires a type and a value.
-func toDetail(t hippad.Detail) detailJSON {
-	out := detailJSON{Type: t.Type}
-	if t.Type == "" {
-		out.NoType = &absentJSON{absentBecause("unknown")}
-	}
-	control := func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n", r) }
-	switch {
-	case len(t.Value) == 0:
-		out.NoString = &absentJSON{absentBecause("unknown")}
-	case utf8.Valid(t.Value) && !slices.ContainsFunc([]rune(string(t.Value)), control):
-		out.String = string(t.Value)
-	default:
-		out.Binary = t.Value
-	}
-	return out
-}
-
-// toReference returns nil if there is nothing to point at. A reference into the resource that it was taken from
-// would dangle: it is written as a name.
+// toReference returns nil if there is nothing to point at. What FHIR does not take for a literal reference, such as one into the
+// resource that it was taken from, is written as a name, or else as an identifier.
 func toReference(r hippad.Reference, idType hippad.Code) *referenceJSON {
-	if strings.HasPrefix(r.Literal, "#") {
-		if r.Display == "" {
-			r.Display = r.Literal
+	out := referenceJSON{Reference: strings.TrimSpace(r.Literal), Display: fitString(r.Display)}
+	id := fitIdentifier(r.Identifier)
+	if out.Reference != "" && !fitReference(out.Reference) {
+		switch text := fitString(r.Literal); {
+		case out.Display == "":
+			out.Display = text
+		case id.Value == "" && id.System == "":
+			id.Value = text
 		}
-		r.Literal = ""
+		out.Reference = ""
 	}
-	if r.IsZero() {
+	if !id.IsZero() {
+		out.Identifier = &identifierJSON{toConcept(idType), id.System, id.Value}
+	}
+	if out.Reference == "" && out.Identifier == nil && out.Display == "" {
 		return nil
 	}
-	out := &referenceJSON{Reference: r.Literal, Display: r.Display}
-	if !r.Identifier.IsZero() {
-		out.Identifier = &identifierJSON{toConcept(idType), uri(r.Identifier.System), r.Identifier.Value}
+	return &out
+}
+
+// required returns the reference, or one that says that it is not known.
+func required(r *referenceJSON) referenceJSON {
+	if r == nil {
+		return referenceJSON{Extension: absentBecause("unknown")}
+	}
+	return *r
+}
+
+func toReferences(list []hippad.Reference) (out []referenceJSON) {
+	for _, r := range list {
+		if ref := toReference(r, hippad.Code{}); ref != nil {
+			out = append(out, *ref)
+		}
 	}
 	return out
 }
 
-func toCoding(c hippad.Code) codingJSON {
-	return codingJSON{System: uri(c.System), Code: c.Code, Display: c.Display}
+// toCoding returns false for a code that says nothing.
+func toCoding(c hippad.Code) (codingJSON, bool) {
+	out := codingJSON{System: systemURI(c.System), Code: fitCode(c.Code)}
+	out.Display = display(out.System, out.Code, fitString(c.Display))
+	return out, out.System != "" || out.Code != "" || out.Display != ""
 }
 
 func toCodings(codes []hippad.Code) (out []codingJSON) {
 	for _, c := range codes {
-		if c != (hippad.Code{}) {
-			out = append(out, toCoding(c))
+		if coding, ok := toCoding(c); ok {
+			out = append(out, coding)
 		}
 	}
 	return out
 }
 
-func toConcept(c hippad.Code) *conceptJSON {
-	switch {
-	case c == hippad.Code{}:
-		return nil
-	case c.System == "" && c.Code == "":
-		return &conceptJSON{Text: c.Display}
+// optionalCoding returns nil for a code that says nothing.
+func optionalCoding(c hippad.Code) *codingJSON {
+	if coding, ok := toCoding(c); ok {
+		return &coding
 	}
-	return &conceptJSON{Coding: []codingJSON{toCoding(c)}}
+	return nil
+}
+
+// toConcept returns nil for a code that says nothing. Words without a code are the text.
+func toConcept(c hippad.Code) *conceptJSON {
+	coding, ok := toCoding(c)
+	switch {
+	case !ok:
+		return nil
+	case coding.System == "" && coding.Code == "":
+		return &conceptJSON{Text: coding.Display}
+	}
+	return &conceptJSON{Coding: []codingJSON{coding}}
 }
 
 func toConcepts(codes []hippad.Code) (out []conceptJSON) {
@@ -269,28 +188,54 @@ func toConcepts(codes []hippad.Code) (out []conceptJSON) {
 	return out
 }
 
-// inList gives the system to a code that DICOM and RFC 3881 write as a bare number, from low to high in decimal.
-func inList(c hippad.Code, system, low, high string) hippad.Code {
-	bare := c.System == "" || c.System == "RFC-3881" || c.System == "DCM"
-	atLeast := func(a, b string) bool { return len(a) > len(b) || len(a) == len(b) && a >= b }
-	if bare && c.Code != "" && strings.Trim(c.Code, "0123456789") == "" && c.Code[0] != '0' && atLeast(c.Code, low) && atLeast(high, c.Code) {
-		c.System = system
+// typeAndRoles tells an agent's type from its roles. DICOM has RoleIDCode for both.
+func typeAndRoles(a hippad.Agent) (hippad.Code, []hippad.Code) {
+	if a.Type != (hippad.Code{}) {
+		return a.Type, a.Roles
 	}
-	return c
+	for i, c := range a.Roles {
+		if c.Code >= "110150" && c.Code <= "110155" && len(c.Code) == 6 && hippad.CodeSystem(c.System) == hippad.SystemDCM {
+			others := make([]hippad.Code, 0, len(a.Roles))
+			return c, append(append(others, a.Roles[:i]...), a.Roles[i+1:]...)
+		}
+	}
+	return a.Type, a.Roles
 }
 
-func listed(codes []hippad.Code, system, low, high string) []hippad.Code {
-	out := make([]hippad.Code, len(codes))
-	for i, c := range codes {
-		out[i] = inList(c, system, low, high)
+func toPolicies(policies []string) (out []string) {
+	for _, p := range policies {
+		if p = unblanked(fitString(p)); p != "" {
+			out = append(out, p)
+		}
 	}
 	return out
 }
 
-func listedCoding(c hippad.Code, system, low, high string) *codingJSON {
-	if c == (hippad.Code{}) {
-		return nil
+// toValue tells text from bytes: what a FHIR string can hold as it is, and anything else.
+func toValue(value []byte) (text string, binary []byte) {
+	if utf8.Valid(value) && len(value) > 0 {
+		if s := string(value); fitString(s) == s {
+			return s, nil
+		}
 	}
-	coding := toCoding(inList(c, system, low, high))
-	return &coding
+	return "", value
+}
+
+// inList gives the system to a code that DICOM and RFC 3881 write as a bare number, from 1 to high.
+func inList(c hippad.Code, system string, high int) hippad.Code {
+	bare := c.System == "" || c.System == rfc3881 || c.System == "DCM"
+	if !bare || c.Code == "" || len(c.Code) > 2 || c.Code[0] == '0' {
+		return c
+	}
+	n := 0
+	for _, d := range []byte(c.Code) {
+		if d < '0' || d > '9' {
+			return c
+		}
+		n = n*10 + int(d-'0')
+	}
+	if n <= high {
+		c.System = system
+	}
+	return c
 }

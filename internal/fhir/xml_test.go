@@ -1,8 +1,6 @@
 package fhir
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -84,35 +82,44 @@ func TestXMLUnreadable(t *testing.T) {
 	}
 }
 
+// Every AuditEvent of the samples in XML is understood, alone or in a Bundle, and one that is shown as it was sent says in JSON what
+// it says in XML.
 func TestXMLSamples(t *testing.T) {
-	root := filepath.Join("..", "..", "..", "shared", "samples", "fhir-auditevent")
-	if _, err := os.Stat(root); err != nil {
-		t.Skip("the third-party samples are not here: ", err)
-	}
-	understood := 0
-	for _, pattern := range []string{"*/*.xml", "*/*/*.xml"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			body, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
+	_, names := sampleBodies(t)
+	understood, sent := 0, 0
+	for _, name := range names {
+		for entry, body := range xmlResources(t, name) {
+			media := hippad.MediaFHIRJSON
+			ev := Read(body)
+			if entry == name {
+				media, ev = hippad.MediaFHIRXML, ReadXML(body)
 			}
-			ev := ReadXML(body)
-			if !strings.Contains(string(body), "<AuditEvent") || strings.Contains(string(body), "<Bundle") {
+			if ev.Unreadable != "" || len(ev.Missing()) > 0 {
+				t.Errorf("%s: %q, %s", entry, ev.Unreadable, describeEvent(ev))
 				continue
 			}
-			if ev.Unreadable != "" || ev.Recorded.IsZero() || len(ev.Agents) == 0 || ev.Type == (hippad.Code{}) {
-				t.Errorf("%s: %q, %s", filepath.Base(f), ev.Unreadable, describeEvent(ev))
-			}
 			understood++
+			for _, release := range []Release{R4, R5} {
+				resource, ok := asSent(hippad.Report{Media: media, Body: body}, release)
+				if !ok {
+					continue
+				}
+				sent++
+				if got := Read(resource); !reflect.DeepEqual(got, ev) {
+					t.Errorf("%s: as JSON\n%s\nas XML\n%s", entry, describeEvent(got), describeEvent(ev))
+				}
+				asXML, err := toXML(resource)
+				if err != nil {
+					t.Errorf("%s: %v", entry, err)
+				} else if got := ReadXML(asXML); !reflect.DeepEqual(got, ev) {
+					t.Errorf("%s: back in XML\n%s\nwant\n%s", entry, describeEvent(got), describeEvent(ev))
+				}
+			}
 		}
 	}
-	t.Logf("%d understood", understood)
-	if understood == 0 {
-		t.Error("no sample was read")
+	t.Logf("%d understood, %d can be shown as they were sent", understood, sent)
+	if understood < 14 || sent < 8 {
+		t.Errorf("%d understood, %d shown as they were sent", understood, sent)
 	}
 }
 
