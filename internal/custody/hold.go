@@ -27,7 +27,8 @@ type Hold struct {
 	Case   string           `json:"case,omitzero"` // a name for people; it matches nothing, so it needs another criterion
 
 	// Patient is an identifier in any form that hippad.ParseIdentifier knows. An entry that names the same value without a
-	// system is held too, and so is one that nobody can read.
+	// system is held too, and so is one that nobody can read. So are the entries under every other identifier that the
+	// crosswalk links to it when the hold is looked at: an unlink narrows the hold.
 	Patient      string `json:"patient,omitzero"`
 	Reporter     string `json:"reporter,omitzero"`     // hippad.Principal.String
 	Organisation string `json:"organisation,omitzero"` // hippad.Principal.Organisation
@@ -36,6 +37,8 @@ type Hold struct {
 	To   time.Time `json:"to,omitzero"`
 	// Entries are places in the log: what a case consists of, when somebody has looked it up.
 	Entries []hippad.Range `json:"entries,omitzero"`
+
+	patients []hippad.Term // Patient, and who the crosswalk says is the same; set by holdsNow
 
 	// Late are the certificates of purges that ended while the hold waited for its turn: what they destroyed it came too late for.
 	Late []int64 `json:"late,omitzero"`
@@ -86,7 +89,7 @@ func (h Hold) matches(e hippad.Entry, ev hippad.Event, terms []hippad.Term) bool
 		len(h.Entries) > 0 && !slices.ContainsFunc(h.Entries, func(r hippad.Range) bool { return e.Index >= r.First && e.Index-r.First < int64(r.Count) }):
 		return false
 	}
-	return h.Patient == "" || ev.Unreadable != "" || concerns(h.Patient, ev, terms)
+	return h.Patient == "" || ev.Unreadable != "" || slices.ContainsFunc(h.patients, func(t hippad.Term) bool { return concerns(t, ev, terms) })
 }
 
 func within(t, from, to time.Time) bool {
@@ -94,8 +97,7 @@ func within(t, from, to time.Time) bool {
 }
 
 // concerns tells whether an entry may be about a patient: it names them, or names their value without saying who assigned it.
-func concerns(patient string, ev hippad.Event, terms []hippad.Term) bool {
-	want := hippad.NewTerm(hippad.FieldPatient, patient)
+func concerns(want hippad.Term, ev hippad.Event, terms []hippad.Term) bool {
 	if slices.Contains(terms, want) {
 		return true
 	}
@@ -118,7 +120,22 @@ func unassigned(r hippad.Reference, value string) bool {
 	return id == (hippad.Identifier{Value: value}) || literal[strings.LastIndexByte(literal, '/')+1:] == value
 }
 
-// held returns which of the holds keep an entry.
+// holdsNow returns the holds with every identifier by which the crosswalk knows their patients now.
+func (c *Custody) holdsNow() []Hold {
+	all := c.Holds()
+	for i := range all {
+		if h := &all[i]; h.Patient != "" {
+			patient := hippad.NewTerm(hippad.FieldPatient, h.Patient)
+			h.patients = []hippad.Term{patient}
+			if c.Repository.Same != nil {
+				h.patients = append(h.patients, c.Repository.Same(patient)...)
+			}
+		}
+	}
+	return all
+}
+
+// held returns which of the holds, from holdsNow, keep an entry.
 func held(holds []Hold, e hippad.Entry, ev hippad.Event) (ids []int64) {
 	if len(holds) == 0 {
 		return nil
@@ -209,4 +226,6 @@ func (c *Custody) asked(ctx context.Context, who hippad.Caller, what string, act
 }
 
 // Held tells whether a hold keeps an entry.
-func (c *Custody) Held(e hippad.Entry, ev hippad.Event) bool { return len(held(c.Holds(), e, ev)) > 0 }
+func (c *Custody) Held(e hippad.Entry, ev hippad.Event) bool {
+	return len(held(c.holdsNow(), e, ev)) > 0
+}

@@ -137,6 +137,14 @@ func (c *Custody) AskExport(ctx context.Context, who hippad.Caller, q hippad.Que
 			}
 		}
 	}
+	for _, f := range q.Filters {
+		terms += 1 + len(f.Values)
+		for _, v := range f.Values {
+			if err := words("a value of the query", v, false); err != nil {
+				return Request{}, err
+			}
+		}
+	}
 	if len(q.Indexes) > maxIndexes || terms > maxTerms || q.Limit < 0 {
 		return Request{}, hippad.Errorf(hippad.Invalid, "the query is too long")
 	}

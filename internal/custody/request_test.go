@@ -203,6 +203,9 @@ func TestHoldMatches(t *testing.T) {
 		{"with a namespace alone", custody.Hold{Patient: "urn:oid:1.2|4711"}, value("4711^^^HOSPITAL"), true},
 		{"another's entry with a literal", custody.Hold{Patient: "urn:oid:1.2|4711"}, event(hippad.Reference{Literal: "Patient/4711"}), true},
 		{"somebody else", custody.Hold{Patient: "urn:oid:1.2|4711"}, value("471"), false},
+		{"linked by the crosswalk", custody.Hold{Patient: "urn:oid:1.2|4711"}, value("815^^^&1.9&ISO"), true},
+		{"linked, without a system", custody.Hold{Patient: "4711^^^&1.2&ISO"}, value("815"), true},
+		{"linked to somebody else", custody.Hold{Patient: "urn:oid:1.3|4711"}, value("815^^^&1.9&ISO"), false},
 		{"an object of that id", custody.Hold{Patient: "4711"}, hippad.Event{Entities: []hippad.Entity{{What: hippad.Reference{Identifier: hippad.Identifier{Value: "4711"}}}}}, false},
 		{"unreadable", custody.Hold{Patient: "4711"}, hippad.Event{Unreadable: "x"}, true},
 		{"unreadable of another", custody.Hold{Patient: "4711", Organisation: "East"}, hippad.Event{Unreadable: "x"}, false},
@@ -222,6 +225,12 @@ func TestHoldMatches(t *testing.T) {
 	} {
 		story(t, func(t *testing.T, w *world) {
 			c.h.Reason = "x"
+			w.Repository.Same = func(t hippad.Term) []hippad.Term {
+				if t.Value == "urn:oid:1.2|4711" {
+					return []hippad.Term{hippad.NewTerm(hippad.FieldPatient, "urn:oid:1.9|815")}
+				}
+				return nil
+			}
 			if _, err := w.Hold(t.Context(), olga, c.h); err != nil {
 				t.Fatal(err)
 			}

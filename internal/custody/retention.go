@@ -187,7 +187,7 @@ type keeper struct {
 }
 
 func (c *Custody) newKeeper(now time.Time, override bool) *keeper {
-	return &keeper{classes: c.Classes, read: c.Repository.Read, now: now, override: override, holds: c.Holds(), byHold: map[int64]int64{}}
+	return &keeper{classes: c.Classes, read: c.Repository.Read, now: now, override: override, holds: c.holdsNow(), byHold: map[int64]int64{}}
 }
 
 // keeps tells whether an entry stays, and counts it.
