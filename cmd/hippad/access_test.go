@@ -100,7 +100,7 @@ func visit(s *server, pattern string, c hippad.Caller, body string) *httptest.Re
 	if strings.HasPrefix(path, "/fhir") {
 		r.Header.Set("Content-Type", hippad.MediaFHIRJSON)
 	}
-	if path == "/search" || strings.HasPrefix(path, "/sign") || strings.HasPrefix(path, "/setup") || strings.HasPrefix(path, "/account") || path == "/requests" {
+	if path == "/search" || strings.HasSuffix(path, "/_search") || strings.HasPrefix(path, "/sign") || strings.HasPrefix(path, "/setup") || strings.HasPrefix(path, "/account") || path == "/requests" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	w := httptest.NewRecorder()
@@ -220,6 +220,12 @@ func TestEveryReadingIsRecorded(t *testing.T) {
 	if index := reportCanary(t, s); index != 1 {
 		t.Fatalf("the canary is entry %d", index)
 	}
+	syslog := hippad.Report{Media: hippad.MediaSyslog, Body: []byte("<85>1 2026-11-23T00:00:00Z pacs CANARY - IHE+RFC-3881 - " + canaryReport)}
+	if wait, err := s.repo.As(callerWith(hippad.RoleReporter), hippad.DoorNative).Record(t.Context(), hippad.Frame{Reports: []hippad.Report{syslog}}); err != nil {
+		t.Fatal(err)
+	} else if _, err := wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	officer := callerWith(hippad.RoleOfficer)
 	readings := map[string]func() (answer string, refused bool){
 		"hippad/1": func() (string, bool) {
@@ -233,14 +239,26 @@ func TestEveryReadingIsRecorded(t *testing.T) {
 			return text, false
 		},
 	}
-	for _, r := range []struct{ pattern, body string }{
-		{"GET /fhir/AuditEvent/{id}", ""}, {"GET /fhir/AuditEvent", ""}, {"GET /entries/{index}", ""},
-		{"POST /search", url.Values{"patient": {"CANARY-7"}}.Encode()},
-	} {
-		readings[r.pattern] = func() (string, bool) {
-			w := visit(s, r.pattern, officer, r.body)
+	for _, rt := range s.routes() {
+		if rt.needs != hippad.ActRead || rt.pattern == "GET /search" { // an empty form
+			continue
+		}
+		pattern, body := rt.pattern, ""
+		switch {
+		case rt.pattern == "POST /search":
+			body = url.Values{"patient": {"CANARY-7"}}.Encode()
+		case strings.HasSuffix(rt.pattern, "/_search"):
+			body = "date=ge2020&patient=CANARY-7"
+		case !strings.HasSuffix(rt.pattern, "}"):
+			pattern += "?date=ge2020"
+		}
+		readings[rt.pattern] = func() (string, bool) {
+			w := visit(s, pattern, officer, body)
 			return w.Body.String(), w.Code == http.StatusServiceUnavailable
 		}
+	}
+	if len(readings) < 13 {
+		t.Errorf("only %d routes read", len(readings))
 	}
 	for name, read := range readings {
 		before := s.ledger.Size()

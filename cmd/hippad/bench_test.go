@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -215,7 +217,7 @@ func BenchmarkServer(b *testing.B) {
 func benchmarkServer(b *testing.B, flags benchFlags) {
 	data := b.TempDir()
 	ctx, cancel := context.WithCancel(b.Context())
-	s, err := openServer(ctx, serveConfig{Data: data, Listen: []string{"127.0.0.1:0"}, Origin: "bench.example", MaxMessage: 64 << 10},
+	s, err := openServer(ctx, serveConfig{Data: data, Listen: []string{"127.0.0.1:0"}, Origin: "bench.example", MaxMessage: 64 << 10, Trust: []string{"127.0.0.0/8"}},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
@@ -240,17 +242,75 @@ func benchmarkServer(b *testing.B, flags benchFlags) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	before := s.ledger.Size() // the start is an entry
 	b.ResetTimer()
 	run.plan = newBenchPlan(time.Now(), flags.rate, int64(b.N), 0)
 	if err := run.send(ctx, senders); err != nil {
 		b.Fatal(err)
 	}
 	b.StopTimer()
-	if got := s.ledger.Size(); got != int64(b.N) {
-		b.Errorf("the log has %d entries, want %d", got, b.N)
+	if got := s.ledger.Size() - before; got != int64(b.N) {
+		b.Errorf("the log has %d entries more, want %d", got, b.N)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reports/s")
 	if flags.rate > 0 {
 		b.ReportMetric(run.latency.quantile(0.99), "p99-ms")
 	}
+}
+
+// BenchmarkSearchByPatient asks a store of a million entries on the disk for one patient of 100,000: the ten or so entries, decoded,
+// with the entry about the search committed first, as every search does. HIPPAD_BENCH_ENTRIES makes the store smaller or larger.
+//
+//	go test ./cmd/hippad -run '^$' -bench SearchByPatient -benchtime 2000x
+func BenchmarkSearchByPatient(b *testing.B) {
+	entries := 1_000_000
+	if text := os.Getenv("HIPPAD_BENCH_ENTRIES"); text != "" {
+		var err error
+		if entries, err = strconv.Atoi(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	s, err := openServer(b.Context(), serveConfig{Data: b.TempDir(), Listen: []string{"127.0.0.1:0"}, Origin: "bench.example", MaxMessage: 64 << 10},
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.close()
+	operator := hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindOperator, ID: "sha256:00"},
+		Grant: hippad.Grant{Roles: []hippad.Role{hippad.RoleReporter, hippad.RoleReviewer}}}
+	session := s.repo.As(operator, hippad.DoorNative)
+	g := benchGeneratorOf(b, benchDoorNative, 2048, benchDICOM, benchFHIR)
+	for sent := 0; sent < entries; {
+		var f hippad.Frame
+		for range min(1000, entries-sent) {
+			body, media := g.next(nil)
+			f.Reports = append(f.Reports, hippad.Report{Media: media, Body: body})
+		}
+		wait, err := session.Record(b.Context(), f)
+		if err == nil {
+			_, err = wait(b.Context())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		sent += len(f.Reports)
+	}
+	var took []time.Duration
+	found, i := 0, 0
+	for b.Loop() {
+		began := time.Now()
+		patient := hippad.NewTerm(hippad.FieldPatient, fmt.Sprintf("urn:oid:2.16.840.1.113883.19.5|%08d", 10_000_000+i*7919%benchPatients))
+		for _, err := range session.Search(b.Context(), hippad.Query{Terms: [][]hippad.Term{{patient}}, Limit: 50}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			found++
+		}
+		took = append(took, time.Since(began))
+		i++
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(found)/float64(i), "found/search")
 }

@@ -79,6 +79,7 @@ Start with:  hippad demo`,
 		commands  []*cobra.Command
 	}{
 		{"log", "The log:", []*cobra.Command{newServe(), newReport(), newSearch(), newReceipt(), newVerify(), newAudit()}},
+		{"senders", "Who reports, and who is told:", []*cobra.Command{newSources(), newConformance(), newForward(), newCrosswalk()}},
 		{"who", "Who may:", []*cobra.Command{newMember(), newEnroll(), newRenew(), newAuthority(), newAccount()}},
 		{"keep", "What is kept, and how:", []*cobra.Command{newRetention(), newHold(), newPurge(), newExport(), newRequest(), newKey(), newBackup(), newRestore()}},
 		{"more", "And:", []*cobra.Command{newDemo(), newBench(), newVersion()}},

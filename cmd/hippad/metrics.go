@@ -44,7 +44,7 @@ func (s *server) metrics() http.Handler {
 		value(counter, "rejected_connections_total", "Connections that belonged to no door.", prometheus.Labels{"label": string(l)},
 			func() float64 { return float64(s.front.Rejected(l)) })
 	}
-	registry.MustRegister(unreadableCollector{s})
+	registry.MustRegister(unreadableCollector{s}, sourcesCollector{s}, forwardCollector{s})
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 

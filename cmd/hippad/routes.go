@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hippad"
+	"hippad/internal/atna"
 	"hippad/internal/front"
 	"hippad/internal/tlog"
 	"hippad/internal/web"
@@ -27,12 +28,6 @@ type route struct {
 func (s *server) routes() []route {
 	log := http.StripPrefix("/log", &tlog.Handler{Checkpoint: s.ledger.Checkpoint, Hashes: s.ledger.Hashes, Leaves: s.ledger.Leaves, Log: s.log})
 	all := []route{
-		{pattern: "POST /fhir", needs: hippad.ActRecord, handler: s.fhir},
-		{pattern: "POST /fhir/{$}", needs: hippad.ActRecord, handler: s.fhir},
-		{pattern: "POST /fhir/AuditEvent", needs: hippad.ActRecord, handler: s.fhir},
-		{pattern: "GET /fhir/AuditEvent", needs: hippad.ActRead, handler: s.fhir},
-		{pattern: "GET /fhir/AuditEvent/{id}", needs: hippad.ActRead, handler: s.fhir},
-		{pattern: "GET /fhir/metadata", open: true, handler: s.fhir},
 		// What is left under /fhir is a method or an address that does not exist; the door says so as FHIR does.
 		{pattern: "/fhir/", open: true, handler: asNobody(s.fhir)},
 		{pattern: "/fhir", open: true, handler: asNobody(s.fhir)},
@@ -42,11 +37,37 @@ func (s *server) routes() []route {
 		{pattern: "GET /healthz", open: true, handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })},
 		{pattern: "GET /readyz", open: true, handler: http.HandlerFunc(s.ready)},
 	}
-	for _, more := range [][]route{s.memberRoutes(), s.enrolRoutes(), s.authorityRoutes(), s.accountRoutes(), s.keyRoutes(),
-		s.custodyRoutes(), s.backupRoutes(), s.pageRoutes()} {
+	for _, more := range [][]route{s.fhirRoutes(), s.memberRoutes(), s.enrolRoutes(), s.authorityRoutes(), s.accountRoutes(), s.keyRoutes(),
+		s.custodyRoutes(), s.crosswalkRoutes(), s.backupRoutes(), s.pageRoutes(), s.sourceRoutes(), s.forwardRoutes()} {
 		all = append(all, more...)
 	}
 	return all
+}
+
+// fhirRoutes are the bases of the FHIR door, and ITI-82.
+func (s *server) fhirRoutes() (all []route) {
+	for _, base := range []string{"/fhir", "/fhir/r5"} {
+		all = append(all,
+			route{pattern: "POST " + base, needs: hippad.ActRecord, handler: s.fhir},
+			route{pattern: "POST " + base + "/{$}", needs: hippad.ActRecord, handler: s.fhir},
+			route{pattern: "POST " + base + "/AuditEvent", needs: hippad.ActRecord, handler: s.fhir})
+	}
+	for _, base := range []string{"/fhir", "/fhir/r5", "/fhir/iti81"} {
+		all = append(all,
+			route{pattern: "GET " + base + "/AuditEvent", needs: hippad.ActRead, handler: s.fhir},
+			route{pattern: "POST " + base + "/AuditEvent/_search", needs: hippad.ActRead, handler: s.fhir},
+			route{pattern: "GET " + base + "/AuditEvent/{id}", needs: hippad.ActRead, handler: s.fhir},
+			route{pattern: "GET " + base + "/metadata", open: true, handler: s.fhir})
+	}
+	syslog := &atna.SyslogSearch{Open: s.openFHIR, Base: s.config.Base, Log: s.log}
+	return append(all,
+		route{pattern: "GET /fhir/syslogsearch", needs: hippad.ActRead, handler: syslog},
+		route{pattern: "/fhir/syslogsearch", open: true, handler: asNobody(syslog)}) // to say that there are no other methods
+}
+
+// openFHIR opens the log for whoever asks over HTTP.
+func (s *server) openFHIR(r *http.Request) (hippad.Session, error) {
+	return s.repo.As(front.CallerOf(r), hippad.DoorFHIR), nil
 }
 
 // asNobody takes every right away.
@@ -129,7 +150,7 @@ func (s *server) deny(w http.ResponseWriter, r *http.Request, rt route, caller h
 	case rt.page && status == http.StatusUnauthorized && r.Method == http.MethodGet:
 		http.Redirect(w, r, "/signin", http.StatusSeeOther)
 	case path == "/fhir" || strings.HasPrefix(path, "/fhir/"):
-		s.fhir.Deny(w, status, err)
+		s.fhir.Deny(w, r, status, err)
 	default:
 		refuseAs(w, status, err)
 	}

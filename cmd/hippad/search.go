@@ -24,14 +24,16 @@ func newSearch() *cobra.Command {
 		Long: `Find entries. QUERY is FHIR search syntax: name=value, joined by & or given as several arguments. Several values of one
 name separated by commas mean any of them; one name given twice means both.
 
-  date                        when it happened: 2026, 2026-11, 2026-11-22T08:00Z; with ge, gt, le, lt for a range
+  date                        when it happened: 2026, 2026-11, 2026-11-22T08:00Z; with ge, gt, le, lt, ne for a range
   patient                     who the data is about: 12345, urn:oid:1.2.3|12345, 12345^^^&1.2.3&ISO, Patient/7
-  agent, source, entity, address    who took part, which system said so, what was touched, from where
-  type, subtype, action, outcome    what happened: codes, alone or as system|code
-  _reporter, _door, _mark     how it came in: address:192.0.2.7, syslog-tls; unreadable, framing, truncated, stray
-  _id                         the index of an entry
+  agent, source, site, entity    who took part, which system said so, what was touched: by id
+  agent-name, entity-name, address    the same by name, and from where: by the beginning, in names of any word
+  type, subtype, action, outcome, purpose    what happened and why: codes, alone or as system|code
+  altid, agent-role, policy, entity-type, entity-role, based-on, encounter    as FHIR has them
+  _reporter, _door, _mark     how it came in: address:192.0.2.7, syslog-tls; unreadable, incomplete, framing, truncated, stray
+  _id, _lastUpdated           the index of an entry; when the log took it
 
-The newest entry is first. Every search is itself an entry of the log. The exit code is 0 if something was found, else 1.`,
+Modifiers: name:not, name:missing=true, name:exact. The newest entry is first. Every search is itself an entry of the log. The exit code is 0 if something was found, else 1.`,
 		Example: `  hippad search patient=12345
   hippad search 'patient=urn:oid:1.2.3|12345&date=ge2026-11-01&date=lt2026-12-01' --json
   hippad search _mark=unreadable _door=syslog-tls --limit 10`,
@@ -40,7 +42,7 @@ The newest entry is first. Every search is itself an entry of the log. The exit 
 			if err != nil {
 				return err
 			}
-			q.Ascending = ascending
+			q.Ascending = q.Ascending || ascending
 			if limit < 0 {
 				return usagef("--limit %d: want 0 (all) or more", limit)
 			}
@@ -175,6 +177,8 @@ func entryRow(e hippad.Entry) []string {
 		mark = strings.TrimSpace(mark + " destroyed")
 	} else if ev.Unreadable != "" {
 		mark = strings.TrimSpace(mark + " " + hippad.MarkUnreadable)
+	} else if len(ev.Missing()) > 0 {
+		mark = strings.TrimSpace(mark + " " + hippad.MarkIncomplete)
 	}
 	row := []string{
 		fmt.Sprint(e.Index), hippad.EventTime(e, ev).Format("2006-01-02T15:04:05Z07:00"), firstOf(ev.Type.Display, ev.Type.Code),

@@ -24,22 +24,26 @@ const (
 
 // serveConfig is everything that can be set about a server.
 type serveConfig struct {
-	Data       string   // data directory
-	Listen     []string // TCP addresses, TLS
-	UDP        string   // UDP address for RFC 5426 syslog; empty: off
-	Hosts      []string // further names and addresses that the server certificate must cover
-	Origin     string   // name of a new log; empty: made from the host name
-	MaxMessage int      // bytes of one syslog message
-	Verbose    bool     // also log what is only of interest when something does not work
+	Data        string   // data directory
+	Listen      []string // TCP addresses, TLS
+	UDP         string   // UDP address for RFC 5426 syslog; empty: off
+	Hosts       []string // further names and addresses that the server certificate must cover
+	Origin      string   // name of a new log; empty: made from the host name
+	MaxMessage  int      // bytes of one syslog message
+	Base        string   // URL by which callers reach this server, without /fhir; empty: the host that they name
+	KeepRefused bool     // record what FHIR clients post that is no AuditEvent
+	Verbose     bool     // also log what is only of interest when something does not work
 
-	Trust      []string          // networks whose senders may report without a certificate
-	LegacyTLS  bool              // also the suite of RFC 9662 for old senders
-	Operator   []string          // roles of the operator certificate; none: every one but patient
-	Master     masterFlags       // where the master key is
-	OIDC       string            // file that describes an OpenID Connect provider
-	Retention  string            // file that describes the classes of retention
-	Limits     repository.Limits // rates of reports
-	Connection front.Limits
+	Trust       []string          // networks whose senders may report without a certificate
+	LegacyTLS   bool              // also the suite of RFC 9662 for old senders
+	Operator    []string          // roles of the operator certificate; none: every one but patient
+	Master      masterFlags       // where the master key is
+	OIDC        string            // file that describes an OpenID Connect provider
+	Retention   string            // file that describes the classes of retention
+	Forward     string            // file with the forwarding rules
+	SilentAfter []string          // how long reporters may be silent: TIME or NAME=TIME
+	Limits      repository.Limits // rates of reports
+	Connection  front.Limits
 
 	store    localstore.Options
 	now      func() time.Time        // nil: time.Now
@@ -89,9 +93,13 @@ are let in by network, with --trust, and recorded by their address.`,
 	f.IntVar(&c.MaxMessage, "max-message", 64<<10, "`BYTES` of one syslog message, up to 16777216; what is longer is cut and marked")
 	f.StringArrayVar(&c.Trust, "trust", nil, "`NETWORK` as 10.20.0.0/16 whose senders may report without a certificate, recorded by address; may be repeated")
 	f.StringArrayVar(&c.Operator, "operator-role", nil, "what the operator certificate of the key folder may do, a `ROLE`; may be repeated (default: every role but patient)")
+	f.StringVar(&c.Base, "base-url", "", "`URL` by which FHIR clients reach this server, as https://audit.hospital.example (default: https and the host that they name)")
+	f.BoolVar(&c.KeepRefused, "keep-refused", false, "also keep what is posted over FHIR and is no AuditEvent, marked unreadable; it is refused all the same")
 	f.BoolVar(&c.LegacyTLS, "legacy-tls", false, "also offer TLS_RSA_WITH_AES_128_CBC_SHA, which RFC 9662 keeps for old syslog senders")
 	f.StringVar(&c.OIDC, "oidc", "", "JSON `FILE` that describes the OpenID Connect provider by which people sign in")
 	f.StringVar(&c.Retention, "retention", "", "JSON `FILE` with the classes of retention (default: six years for everything)")
+	f.StringVar(&c.Forward, "forward", "", "JSON `FILE` with the rules by which reports are forwarded: see hippad forward --help")
+	f.StringArrayVar(&c.SilentAfter, "silent-after", nil, "record reporters that are silent for so long, a `TIME` like 6h, or NAME=6h for one; may be repeated (default: by the habit of each)")
 	f.Float64Var(&c.Limits.ReporterReports, "reporter-rate", 0, "reports a second that one reporter may send; 0 for any `NUMBER`")
 	f.Float64Var(&c.Limits.Reports, "rate", 0, "reports a second that all may send together; 0 for any `NUMBER`")
 	f.IntVar(&c.Connection.Connections, "max-connections", 10_000, "`NUMBER` of connections at a time")

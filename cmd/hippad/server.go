@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,9 +17,12 @@ import (
 	"hippad"
 	"hippad/internal/account"
 	"hippad/internal/atna"
+	"hippad/internal/completeness"
+	"hippad/internal/crosswalk"
 	"hippad/internal/custody"
 	"hippad/internal/durable"
 	"hippad/internal/fhir"
+	"hippad/internal/forward"
 	"hippad/internal/front"
 	"hippad/internal/identity"
 	"hippad/internal/ledger"
@@ -43,6 +46,9 @@ type server struct {
 	classes    *regulation.Classes
 	repo       *repository.Repository
 	custody    *custody.Custody
+	crosswalk  *crosswalk.Crosswalk
+	sources    *completeness.Completeness
+	forward    *forward.Forwarder
 	front      *front.Server
 	fhir       *fhir.Handler
 	syslog     *atna.Server
@@ -62,6 +68,9 @@ func openServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if u, err := url.Parse(c.Base); c.Base != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.User != nil) {
+		return nil, usagef("--base-url %q: want a URL as https://audit.hospital.example", c.Base)
 	}
 	trusted, err := c.trusted()
 	if err != nil {
@@ -207,14 +216,25 @@ func (s *server) wire(ctx context.Context) (err error) {
 		Ledger: s.ledger, Read: read, Write: fhir.Write, Term: s.keys.Term, Now: s.config.now, Limits: s.config.Limits, Log: s.log,
 		Self: hippad.Principal{Kind: hippad.KindSelf, ID: s.keys.Signer.Name()},
 	}
+	if s.crosswalk, err = crosswalk.Open(ctx, crosswalk.Config{Ledger: s.ledger, Repository: s.repo}); err != nil {
+		return err
+	}
+	s.repo.Same = s.crosswalk.Same
 	if s.custody, err = s.openCustody(ctx); err != nil {
+		return err
+	}
+	if s.forward, err = s.openForward(ctx); err != nil {
+		return err
+	}
+	if s.sources, err = s.openCompleteness(); err != nil {
 		return err
 	}
 	s.syslog = &atna.Server{MaxMessage: s.config.MaxMessage, Log: s.log}
 	native := &wire.Server{Origin: s.keys.Signer.Name(), VerifierKey: s.keys.VerifierKey, Refuse: s.refused, Log: s.log}
-	s.fhir = &fhir.Handler{Read: read, Refuse: s.refused, Log: s.log, Open: func(r *http.Request) (hippad.Session, error) {
-		return s.repo.As(front.CallerOf(r), hippad.DoorFHIR), nil
-	}}
+	s.fhir = &fhir.Handler{
+		Open: s.openFHIR, Read: read, Refuse: s.refused, Log: s.log, Now: s.config.now, Base: s.config.Base, KeepRefused: s.config.KeepRefused,
+		Seal: s.sealPage, Unseal: func(token []byte) ([]byte, error) { return s.keys.OpenBytes(pageSecret, token) },
+	}
 	s.front = &front.Server{
 		TLS: s.authority.ServerTLS(front.Protocols...), Admit: s.authority.Admit, HTTP: s.mux(s.routes()), Log: s.log,
 		Limits: s.config.Connection, Refused: s.turnedAway,
@@ -226,6 +246,19 @@ func (s *server) wire(ctx context.Context) (err error) {
 		},
 	}
 	return nil
+}
+
+// pageSecret is what the links to further pages are sealed as.
+const pageSecret = "page"
+
+// sealPage seals the token of a link to another page. What cannot be sealed gives a link that leads nowhere.
+func (s *server) sealPage(token []byte) []byte {
+	sealed, err := s.keys.SealBytes(pageSecret, token)
+	if err != nil {
+		s.log.Error("seal the link to a page", "error", err)
+		return nil
+	}
+	return sealed
 }
 
 // refused records a report that a door has refused for its size.
@@ -286,6 +319,7 @@ func (s *server) run(ctx context.Context) error {
 		})
 	}
 	wg.Go(func() { s.watch(ctx) })
+	wg.Go(func() { s.forward.Run(ctx) })
 	if s.udp != nil {
 		wg.Go(func() {
 			if err := s.syslog.ServePacket(ctx, s.udp, func(a net.Addr) hippad.Session {

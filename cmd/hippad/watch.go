@@ -121,6 +121,7 @@ func (s *server) watch(ctx context.Context) {
 	wg.Go(func() { s.watchStart(ctx) })
 	wg.Go(func() { s.watchKeys(ctx) })
 	wg.Go(func() { s.watchCertificates(ctx) })
+	wg.Go(func() { s.sources.Run(ctx) })
 	wg.Go(func() {
 		if err := s.custody.Resume(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("a purge that was interrupted is not finished", "error", err)
