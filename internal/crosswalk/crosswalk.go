@@ -92,51 +92,23 @@ func (c *Crosswalk) begin(ctx context.Context) (done func(), err error) {
 	return func() { <-c.turn }, nil
 }
 
-const (
-	replayGroup = 512 // entries that are fetched together: those that follow each other are decoded once
-	replayAll   = 64  // so few entries are read without asking the index, whose lists may be long
-)
-
 // catchUp replays what is in the log and not yet in the state. It is called with the turn, or before anybody else knows c.
 func (c *Crosswalk) catchUp(ctx context.Context) error {
 	to := c.Ledger.Size()
-	if to-c.seen <= replayAll {
-		return c.replay(c.Ledger.Entries(ctx, c.seen, to), to)
-	}
-	after := c.seen - 1
-	term := func(f hippad.Field, value string) uint64 { return c.Repository.Term(hippad.NewTerm(f, value)) }
-	find := ledger.Find{After: &after, Before: &to, Ascending: true, Terms: [][]uint64{
-		{term(hippad.FieldSubtype, repository.ActivitySystem+"|"+string(repository.ActivityLink)), term(hippad.FieldSubtype, repository.ActivitySystem+"|"+string(repository.ActivityUnlink))},
-		{term(hippad.FieldDoor, hippad.DoorSelf.String())},
-	}}
-	var group []int64
-	for i, err := range c.Ledger.Find(ctx, find) {
-		if err != nil {
-			return err
-		}
-		if group = append(group, i); len(group) == replayGroup {
-			if err := c.replay(c.Ledger.EntriesAt(ctx, group), i+1); err != nil {
-				return err
-			}
-			group = group[:0]
-		}
-	}
-	return c.replay(c.Ledger.EntriesAt(ctx, group), to)
+	return c.replay(c.Repository.Own(ctx, c.seen, to, repository.ActivityLink, repository.ActivityUnlink), to)
 }
 
-// replay folds entries, which are all that matter below an index. What the index offers is checked: only the log itself comes by its
-// own door. seen follows every entry: one that was folded twice could take an identifier back to whom it was taken from.
+// replay folds the log's own entries, which are all that matter below an index. seen follows every entry: one that was folded twice could
+// take an identifier back to whom it was taken from.
 func (c *Crosswalk) replay(entries iter.Seq2[hippad.Entry, error], below int64) error {
 	for e, err := range entries {
 		if err != nil {
 			return err
 		}
-		if e.Door == hippad.DoorSelf && !e.Destroyed {
-			if r, ok := recordOf(c.Repository.Read(e.Report)); ok {
-				c.mu.Lock()
-				c.state.fold(e.Index, e.Received, r)
-				c.mu.Unlock()
-			}
+		if r, ok := recordOf(c.Repository.Read(e.Report)); ok {
+			c.mu.Lock()
+			c.state.fold(e.Index, e.Received, r)
+			c.mu.Unlock()
 		}
 		c.seen = e.Index + 1
 	}

@@ -104,7 +104,7 @@ func (c *Custody) catchUp(ctx context.Context) error {
 	if from == to {
 		return nil
 	}
-	for e, err := range c.entries(ctx, from, to, activities...) {
+	for e, err := range c.Repository.Own(ctx, from, to, activities...) {
 		if err != nil {
 			return err
 		}
@@ -118,33 +118,6 @@ func (c *Custody) catchUp(ctx context.Context) error {
 	c.seen = to
 	c.mu.Unlock()
 	return nil
-}
-
-// entries yields those that the log wrote about itself in [from, to), with one of the subtypes, in order. What the index offers is
-// checked: only the log itself comes by its own door.
-func (c *Custody) entries(ctx context.Context, from, to int64, of ...repository.Activity) func(func(hippad.Entry, error) bool) {
-	after := from - 1
-	self := hippad.NewTerm(hippad.FieldDoor, hippad.DoorSelf.String())
-	find := ledger.Find{After: &after, Before: &to, Ascending: true, Terms: [][]uint64{{c.Repository.Term(self)}, nil}}
-	for _, a := range of {
-		find.Terms[1] = append(find.Terms[1], c.Repository.Term(hippad.NewTerm(hippad.FieldSubtype, repository.ActivitySystem+"|"+string(a))))
-	}
-	return func(yield func(hippad.Entry, error) bool) {
-		for i, err := range c.Ledger.Find(ctx, find) {
-			if err != nil {
-				yield(hippad.Entry{}, err)
-				return
-			}
-			for e, err := range c.Ledger.EntriesAt(ctx, []int64{i}) {
-				if err == nil && (e.Door != hippad.DoorSelf || e.Destroyed) {
-					continue
-				}
-				if !yield(e, err) || err != nil {
-					return
-				}
-			}
-		}
-	}
 }
 
 // enter writes an entry about a change and replays it, and returns its index. Whether it had the effect that was meant is for the caller to see

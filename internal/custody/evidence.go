@@ -88,7 +88,7 @@ func (v *Evidence) Unfinished() (requests []int64) {
 // Uncertified is Evidence.Uncertified for an open log.
 func (c *Custody) Uncertified(ctx context.Context, destroyed []hippad.Range) ([]hippad.Range, error) {
 	v := NewEvidence(c.Repository.Read)
-	for e, err := range c.entries(ctx, 0, c.Ledger.Size(), repository.ActivityPurge, repository.ActivityConfirm) {
+	for e, err := range c.Repository.Own(ctx, 0, c.Ledger.Size(), repository.ActivityPurge, repository.ActivityConfirm) {
 		if err != nil {
 			return nil, err
 		}

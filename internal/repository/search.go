@@ -120,6 +120,47 @@ func (r *Repository) Follow(ctx context.Context, after int64) iter.Seq2[hippad.E
 	}
 }
 
+// ownByReading is how many entries Own reads without asking the index, whose lists may be long.
+const ownByReading = 64
+
+// Own yields what the log wrote about itself in [from, to) under one of the activities, in order: the entries that rooms replay their
+// state from. What the index offers is checked: only the log itself comes by its own door. Of few entries some may be of other
+// activities, so the caller looks for its own record.
+func (r *Repository) Own(ctx context.Context, from, to int64, of ...Activity) iter.Seq2[hippad.Entry, error] {
+	after := from - 1
+	term := func(f hippad.Field, value string) uint64 { return r.Term(hippad.NewTerm(f, value)) }
+	find := ledger.Find{After: &after, Before: &to, Ascending: true, Terms: [][]uint64{{term(hippad.FieldDoor, hippad.DoorSelf.String())}, nil}}
+	for _, a := range of {
+		find.Terms[1] = append(find.Terms[1], term(hippad.FieldSubtype, ActivitySystem+"|"+string(a)))
+	}
+	return func(yield func(hippad.Entry, error) bool) {
+		own := func(entries iter.Seq2[hippad.Entry, error]) (more bool) {
+			for e, err := range entries {
+				if err == nil && (e.Door != hippad.DoorSelf || e.Destroyed) {
+					continue
+				}
+				if !yield(e, err) || err != nil {
+					return false
+				}
+			}
+			return true
+		}
+		if to-from <= ownByReading {
+			own(r.Ledger.Entries(ctx, from, to))
+			return
+		}
+		for group, err := range groups(r.Ledger.Find(ctx, find)) {
+			if err != nil {
+				yield(hippad.Entry{}, err)
+				return
+			}
+			if !own(r.Ledger.EntriesAt(ctx, group)) {
+				return
+			}
+		}
+	}
+}
+
 // matching yields the entries below end that answer q. Of what is destroyed nothing is known but its place: only a query that
 // asks for places, and for no term, finds it.
 func (r *Repository) matching(ctx context.Context, q hippad.Query, end int64) iter.Seq2[hippad.Entry, error] {
