@@ -3,7 +3,7 @@
 #
 # It needs Go, and on Debian as root it installs what else the tests use: a C compiler and the syslog senders of others. Elsewhere it says what is
 # missing; the tests that need it are then skipped. With everything there a skip of that kind is a failure
-# (HIPPAD_TEST_COMPLETE). FUZZTIME is how long each fuzz target runs: a number of inputs, 5000x if not set, or a time like 1m. The
+# (HIPPAD_TEST_COMPLETE). FUZZTIME is how long each fuzz target runs: a number of inputs, 1000x if not set, or a time like 1m. The
 # default counts because a target that is stopped by the clock sometimes fails with "context deadline exceeded" and nothing
 # found (Go issue 75804, mended in Go 1.27). The gate is short because what chance finds should not decide when a change lands:
 # FUZZTIME=1000000x sh ./test.sh is for looking.
@@ -11,7 +11,7 @@ set -u
 cd "$(dirname "$0")" || exit 2
 PATH=$PATH:/usr/sbin:/sbin
 export PATH
-FUZZTIME=${FUZZTIME:-5000x}
+FUZZTIME=${FUZZTIME:-1000x}
 
 # A program built with the race detector rests for a second before it exits; the tests start hundreds.
 GORACE=${GORACE:-atexit_sleep_ms=10}

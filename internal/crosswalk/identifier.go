@@ -45,6 +45,7 @@ func Canonical(text string) (string, error) {
 		return value, nil
 	}
 	literal, _, _ := strings.Cut(id.Value, "/_history/") // a version of a patient is that patient
+	literal = strings.TrimSpace(literal)
 	if relative.MatchString(literal) || uuid.MatchString(literal) || absolute(literal) {
 		return literal, nil
 	}

@@ -52,6 +52,7 @@ func FuzzAsSent(f *testing.F) {
 	f.Add([]byte(jsonEvent))
 	f.Add([]byte(goodR5))
 	f.Add([]byte(xmlEvent))
+	f.Add([]byte(`{"resourceType":"AuditEvent","contained":[{"a":[]}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, media := range []string{hippad.MediaFHIRJSON, hippad.MediaFHIRXML} {
 			for _, release := range []Release{R4, R5} {

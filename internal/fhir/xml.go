@@ -260,11 +260,12 @@ func (w *jsonWriter) member(same []*xmlElement, def elementDef) {
 	}
 }
 
-// isPrimitive tells whether JSON has a value, and not an object, for the element.
+// isPrimitive tells whether JSON has a value, and not an object, for the element. One without a value that holds more than extensions is of the
+// other release, where it has another type.
 func isPrimitive(e *xmlElement, def elementDef) bool {
 	switch def.of {
 	case "string", "boolean", "number", "xhtml":
-		return true
+		return e.isValue || !slices.ContainsFunc(e.children, func(c *xmlElement) bool { return c.name != "extension" })
 	}
 	return e.isValue
 }

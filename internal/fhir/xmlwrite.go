@@ -24,7 +24,7 @@ const maxDepth = 64
 // toXML writes a FHIR resource that is given in JSON as FHIR XML (http://hl7.org/fhir/R4/xml.html): the elements of the types of
 // xmltypes.go in their order, others behind them in the order they came in. The JSON must be strict (hippad keeps no other
 // AuditEvent); it is not changed. What XML has no way to say is left out: a name that no element can have, an empty value, a
-// narrative that is not well-formed XHTML; a character that XML has not becomes U+FFFD. It fails, with kind Invalid and words
+// narrative that is not well-formed XHTML, a resource inside that does not say of which type; a character that XML has not becomes U+FFFD. It fails, with kind Invalid and words
 // that quote nothing, for what is not strict JSON, not a resource, or nested more than maxDepth levels deep below each resource
 // of a Bundle. It takes time in proportion to the size, times the depth at most.
 func toXML(resource []byte) ([]byte, error) {
@@ -242,6 +242,9 @@ func (w *xmlWriter) complex(name string, object []byte, def elementDef, depth in
 		return true
 	}
 	if def.of == "Narrative" && !goodNarrative(object) {
+		return true
+	}
+	if head, _ := resourceHead(object); def.of == "Resource" && head == "" {
 		return true
 	}
 	w.out.WriteByte('<')
