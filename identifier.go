@@ -28,7 +28,7 @@ func ParseIdentifier(s string) Identifier {
 		authority, _, _ := strings.Cut(rest, "^")
 		system := ""
 		if hd := strings.Split(authority, "&"); len(hd) >= 2 {
-			system = OIDSystem(hd[1])
+			system = OIDSystem(strings.TrimSpace(hd[1]))
 		}
 		if system == "" {
 			return ParseIdentifier(id)
@@ -36,7 +36,7 @@ func ParseIdentifier(s string) Identifier {
 		return Identifier{System: system, Value: strings.TrimSpace(id)}
 	}
 	if i := strings.LastIndexByte(s, '|'); i >= 0 && i < len(s)-1 {
-		return Identifier{System: OIDSystem(s[:i]), Value: strings.TrimSpace(s[i+1:])}
+		return Identifier{System: OIDSystem(strings.TrimSpace(s[:i])), Value: strings.TrimSpace(s[i+1:])}
 	}
 	return Identifier{Value: s}
 }

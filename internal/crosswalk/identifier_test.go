@@ -64,7 +64,7 @@ func TestCanonical(t *testing.T) {
 // What is canonical is the value of a term, and stays as it is: searches, entries and the state use it as one.
 func FuzzCanonical(f *testing.F) {
 	for _, text := range []string{"4711^^^&1.2.3&ISO", "a|b^^^&1.2&ISO", "https://x|a^^^&1.2&ISO", "Patient/7/_history/2", "https://h/fhir/Patient/7/_history/2",
-		"urn:oid:1.2|x|y", "x:y | z", "&amp;|1^^^&1.2&x", "urn:oid:1.2|/_history/", "http://0/0/ /_history/", "https://h/Patient/7 /_history/1"} {
+		"urn:oid:1.2|x|y", "x:y | z", "&amp;|1^^^&1.2&x", "urn:oid:1.2|/_history/", "http://0/0/ /_history/", "https://h/Patient/7 /_history/1", "0^^^& 0.", "0. |0"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
