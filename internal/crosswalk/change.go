@@ -55,14 +55,14 @@ func (c *Crosswalk) Link(ctx context.Context, who hippad.Caller, row []string, r
 	if err := c.permit(ctx, who, "link"); err != nil {
 		return Change{}, err
 	}
-	if err := checkReason(reason); err != nil {
+	if err := repository.Words("the reason", reason, true); err != nil {
 		return Change{}, err
 	}
 	ids, err := canonical(row)
 	if err != nil {
 		return Change{}, err
 	}
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return Change{}, err
 	}
@@ -77,7 +77,7 @@ func (c *Crosswalk) Link(ctx context.Context, who hippad.Caller, row []string, r
 		}
 		return Change{Identifiers: len(c.state.find(ids[0]).members)}, nil
 	}
-	index, err := c.enter(ctx, who, note(repository.ActivityLink, "C", "patient identifiers were linked"), record{Reason: reason, Link: [][]string{ids}})
+	index, err := c.enter(ctx, who, repository.Changed(repository.ActivityLink, "C", "patient identifiers were linked"), record{Reason: reason, Link: [][]string{ids}})
 	if err != nil {
 		return Change{}, err
 	}
@@ -89,14 +89,14 @@ func (c *Crosswalk) Unlink(ctx context.Context, who hippad.Caller, text, reason 
 	if err := c.permit(ctx, who, "unlink"); err != nil {
 		return Change{}, err
 	}
-	if err := checkReason(reason); err != nil {
+	if err := repository.Words("the reason", reason, true); err != nil {
 		return Change{}, err
 	}
 	id, err := one(text)
 	if err != nil {
 		return Change{}, err
 	}
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return Change{}, err
 	}
@@ -105,7 +105,7 @@ func (c *Crosswalk) Unlink(ctx context.Context, who hippad.Caller, text, reason 
 	if p == nil {
 		return Change{}, c.notLinked(ctx, who, "unlink "+id)
 	}
-	index, err := c.enter(ctx, who, note(repository.ActivityUnlink, "D", "a patient identifier was unlinked"), record{Reason: reason, Unlink: id})
+	index, err := c.enter(ctx, who, repository.Changed(repository.ActivityUnlink, "D", "a patient identifier was unlinked"), record{Reason: reason, Unlink: id})
 	if err != nil {
 		return Change{}, err
 	}
@@ -207,13 +207,13 @@ func (c *Crosswalk) Import(ctx context.Context, who hippad.Caller, rows [][]stri
 	if err := c.permit(ctx, who, "import"); err != nil {
 		return nil, err
 	}
-	if err := checkReason(reason); err != nil {
+	if err := repository.Words("the reason", reason, true); err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 || len(rows) > MaxRows {
 		return nil, hippad.Errorf(hippad.Invalid, "an import takes 1 to %d rows at once", MaxRows)
 	}
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func (c *Crosswalk) Import(ctx context.Context, who hippad.Caller, rows [][]stri
 	}
 	if len(news) > 0 && !trial {
 		description := fmt.Sprintf("patient identifiers were linked: %d rows of an import", len(news))
-		if _, err := c.enter(ctx, who, note(repository.ActivityLink, "C", description), record{Reason: reason, Link: news}); err != nil {
+		if _, err := c.enter(ctx, who, repository.Changed(repository.ActivityLink, "C", description), record{Reason: reason, Link: news}); err != nil {
 			return nil, err
 		}
 	}

@@ -1,16 +1,12 @@
 package crosswalk
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"testing"
 	"time"
 
 	"hippad"
-	"hippad/internal/repository"
 )
 
 // The rules hold for what is replayed as well, whoever wrote it: what is against them has no effect.
@@ -96,41 +92,6 @@ func TestMerge(t *testing.T) {
 	}
 	if left := s.unlink("d"); left != 0 || s.total != 0 || len(s.persons) != 0 || len(s.numbers) != 0 {
 		t.Error("somebody is left")
-	}
-}
-
-// What was folded before the log could not be read is not folded again: it would give the second identifier back.
-func TestReplayAfterAnError(t *testing.T) {
-	records := []record{{Link: [][]string{{"Patient/1", "Patient/2"}}}, {Unlink: "Patient/2"}, {Link: [][]string{{"Patient/1", "Patient/3"}}}, {Link: [][]string{{"Patient/4", "Patient/2"}}}}
-	events := func(r hippad.Report) hippad.Event {
-		text, err := json.Marshal(records[r.Body[0]])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return hippad.Event{Entities: []hippad.Entity{{Details: []hippad.Detail{{Type: detailType, Value: text}}}}}
-	}
-	broken := errors.New("broken")
-	c := &Crosswalk{Config: Config{Repository: &repository.Repository{Read: events}}, state: newState()}
-	entries := func(upTo int, end error) iter.Seq2[hippad.Entry, error] {
-		return func(yield func(hippad.Entry, error) bool) {
-			for i := c.seen; i < int64(upTo); i++ {
-				if !yield(hippad.Entry{Index: i, Report: hippad.Report{Body: []byte{byte(i)}}}, nil) {
-					return
-				}
-			}
-			if end != nil {
-				yield(hippad.Entry{}, end)
-			}
-		}
-	}
-	if err := c.replay(entries(3, broken), 4); !errors.Is(err, broken) || c.seen != 3 {
-		t.Fatalf("%v, seen %d", err, c.seen)
-	}
-	if err := c.replay(entries(4, nil), 10); err != nil || c.seen != 10 {
-		t.Fatalf("%v, seen %d", err, c.seen)
-	}
-	if p := c.state.find("Patient/2"); p == nil || p == c.state.find("Patient/1") || len(p.members) != 2 || len(c.state.find("Patient/3").members) != 2 {
-		t.Error("folded twice")
 	}
 }
 

@@ -13,13 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/go-json-experiment/json"
 
 	"hippad"
 	"hippad/internal/ledger"
@@ -55,9 +50,8 @@ type Config struct {
 type Custody struct {
 	Config
 
-	// turn holds an element while somebody changes something: a change is decided on a state that nobody else changes, from the
-	// check to the end of what follows from it. A purge is one change, so whatever is asked for meanwhile waits for its end.
-	turn chan struct{}
+	// journal gives the turn to change something. A purge is one change, so whatever is asked for meanwhile waits for its end.
+	journal *repository.Journal[record]
 
 	mu sync.RWMutex // guards state, for those who only look
 	state
@@ -72,106 +66,30 @@ func Open(ctx context.Context, c Config) (*Custody, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	o := &Custody{Config: c, turn: make(chan struct{}, 1), state: newState()}
-	if err := o.catchUp(ctx); err != nil {
+	o := &Custody{Config: c, state: newState()}
+	o.journal = repository.NewJournal(c.Repository, detailType, o.take, activities...)
+	if err := o.journal.CatchUp(ctx); err != nil {
 		return nil, fmt.Errorf("replay holds and requests: %w", err)
 	}
 	return o, nil
-}
-
-// begin waits for its turn to change something, and brings the state up to the log: an entry of which the log could not say
-// whether it was written may be there by now.
-func (c *Custody) begin(ctx context.Context) (done func(), err error) {
-	select {
-	case c.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, hippad.Errorf(hippad.Busy, "something else is being changed, a purge perhaps").WithHint("try again later")
-	}
-	if err := c.catchUp(ctx); err != nil {
-		<-c.turn
-		return nil, err
-	}
-	return func() { <-c.turn }, nil
 }
 
 // activities are the subtypes of the entries that the state is made of.
 var activities = []repository.Activity{repository.ActivityHold, repository.ActivityRelease, repository.ActivityRequest, repository.ActivityConfirm,
 	repository.ActivityRefuse, repository.ActivityPurge, repository.ActivityExport}
 
-// catchUp replays what is in the log and not yet in the state. It is called with the turn, or before anybody else knows c.
-func (c *Custody) catchUp(ctx context.Context) error {
-	from, to := c.seen, c.Ledger.Size()
-	if from == to {
-		return nil
-	}
-	for e, err := range c.Repository.Own(ctx, from, to, activities...) {
-		if err != nil {
-			return err
-		}
-		if r, ok := recordOf(c.Repository.Read(e.Report)); ok {
-			c.mu.Lock()
-			c.fold(e.Index, e.Received, r)
-			c.mu.Unlock()
-		}
-	}
+// take folds an entry into the state, for those who look meanwhile as a whole.
+func (c *Custody) take(index int64, at time.Time, r record) {
 	c.mu.Lock()
-	c.seen = to
-	c.mu.Unlock()
-	return nil
+	defer c.mu.Unlock()
+	c.fold(index, at, r)
 }
 
 // enter writes an entry about a change and replays it, and returns its index. Whether it had the effect that was meant is for the caller to see
 // in the state.
 func (c *Custody) enter(ctx context.Context, who hippad.Caller, n repository.Note, r record) (int64, error) {
 	r.By = who.Principal
-	n, err := r.in(n, c.Repository.Self)
-	if err != nil {
-		return 0, err
-	}
-	index, err := c.Repository.Enter(ctx, who, n)
-	if err != nil {
-		return 0, err
-	}
-	return index, c.catchUp(ctx)
-}
-
-// note is what an entry about a change says besides its record.
-func note(what repository.Activity, action, description string) repository.Note {
-	n := repository.SecurityAlert(repository.ObjectSecurityAttributeChanged, description)
-	n.Subtypes, n.Action = append(n.Subtypes, what.Code()), action
-	return n
-}
-
-// permit checks that a caller has one of the rights. A refusal is an entry before it is an answer.
-func (c *Custody) permit(ctx context.Context, who hippad.Caller, what string, actions ...hippad.Action) error {
-	for _, a := range actions {
-		if who.May(a) {
-			return nil
-		}
-	}
-	return c.deny(ctx, who, what, hippad.Errorf(hippad.Unauthorised, "this principal may not do that"))
-}
-
-func (c *Custody) deny(ctx context.Context, who hippad.Caller, what string, refusal error) error {
-	if err := c.Repository.Note(ctx, who, repository.SecurityAlert(repository.RestrictedFunction, "denied: "+what)); err != nil {
-		return err
-	}
-	return refusal
-}
-
-const maxWords = 2000 // bytes of a reason, a name, an identifier
-
-// words checks what somebody has written. name is for the error, which quotes nothing.
-func words(name, text string, needed bool) error {
-	switch {
-	case needed && strings.TrimSpace(text) == "":
-		return hippad.Errorf(hippad.Invalid, "%s is missing", name)
-	case len(text) > maxWords:
-		return hippad.Errorf(hippad.Invalid, "%s has more than %d bytes", name, maxWords)
-	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
-		return hippad.Errorf(hippad.Invalid, "%s is not plain text in one line", name)
-	}
-	return nil
+	return c.journal.Enter(ctx, who, n, r)
 }
 
 // detailType is the type of the entity's detail that holds a record.
@@ -210,30 +128,3 @@ type (
 		Ranges  [][2]int64 `json:"ranges"` // first, count
 	}
 )
-
-// in puts a record into the note about it.
-func (r record) in(n repository.Note, self hippad.Principal) (repository.Note, error) {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return n, hippad.Errorf(hippad.Invalid, "this cannot be written down")
-	}
-	n.Entities = append(n.Entities, hippad.Entity{
-		What:    hippad.Reference{Identifier: hippad.Identifier{Value: self.ID}},
-		Type:    hippad.Code{System: "RFC-3881", Code: "2", Display: "System Object"},
-		Role:    hippad.Code{System: "RFC-3881", Code: "13", Display: "Security Resource"},
-		Details: []hippad.Detail{{Type: detailType, Value: text}},
-	})
-	return n, nil
-}
-
-// recordOf reads it back. Entries of the log itself without one are of other rooms.
-func recordOf(ev hippad.Event) (r record, ok bool) {
-	for _, n := range ev.Entities {
-		for _, d := range n.Details {
-			if d.Type == detailType {
-				return r, json.Unmarshal(d.Value, &r) == nil
-			}
-		}
-	}
-	return r, false
-}

@@ -32,7 +32,7 @@ func (v *Evidence) See(e hippad.Entry) {
 	if e.Door != hippad.DoorSelf || e.Destroyed {
 		return
 	}
-	r, ok := recordOf(v.read(e.Report))
+	r, ok := repository.RecordOf[record](v.read(e.Report), detailType)
 	if !ok {
 		return
 	}

@@ -111,7 +111,7 @@ func fhir2(r hippad.Report) hippad.Event { return fhir.Read(r.Body) }
 func TestEvidence(t *testing.T) {
 	self := hippad.Principal{Kind: hippad.KindSelf, ID: "log.example"}
 	entry := func(door hippad.Door, r record) hippad.Entry {
-		n, err := r.in(repository.Note{}, self)
+		n, err := repository.Noted(repository.Note{}, self, detailType, r)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,14 +45,14 @@ type meta struct {
 // N.json, who reported it and when; log.vkey, with which "hippad verify N.tlog-proof N.body" needs no server; and manifest.json at its
 // end. Memory is bounded whatever the size.
 func (c *Custody) Export(ctx context.Context, who hippad.Caller, id int64, w io.Writer) error {
-	if err := c.permit(ctx, who, "export", hippad.ActExport); err != nil {
+	if err := c.Repository.Permit(ctx, who, "export", hippad.ActExport); err != nil {
 		return err
 	}
 	q, err := c.exportable(ctx, who, id)
 	if err != nil {
 		return err
 	}
-	n, err := record{By: who.Principal, Export: &decision{id, KindExport}}.in(c.Repository.Exported(repository.QueryText(*q.Export)), c.Repository.Self)
+	n, err := repository.Noted(c.Repository.Exported(repository.QueryText(*q.Export)), c.Repository.Self, detailType, record{By: who.Principal, Export: &decision{id, KindExport}})
 	if err != nil {
 		return err
 	}
@@ -87,14 +87,14 @@ func (c *Custody) Export(ctx context.Context, who hippad.Caller, id int64, w io.
 
 // settle takes into the state that an export was begun. If it cannot now, the next change does.
 func (c *Custody) settle(ctx context.Context) {
-	if done, err := c.begin(context.WithoutCancel(ctx)); err == nil {
+	if done, err := c.journal.Begin(context.WithoutCancel(ctx)); err == nil {
 		done()
 	}
 }
 
 // exportable returns a request that the caller may fetch now.
 func (c *Custody) exportable(ctx context.Context, who hippad.Caller, id int64) (Request, error) {
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return Request{}, err
 	}

@@ -49,11 +49,11 @@ func (h Hold) check() error {
 	for _, x := range []struct{ name, text string }{
 		{"the case", h.Case}, {"the patient", h.Patient}, {"the reporter", h.Reporter}, {"the organisation", h.Organisation},
 	} {
-		if err := words(x.name, x.text, false); err != nil {
+		if err := repository.Words(x.name, x.text, false); err != nil {
 			return err
 		}
 	}
-	if err := words("the reason", h.Reason, true); err != nil {
+	if err := repository.Words("the reason", h.Reason, true); err != nil {
 		return err
 	}
 	if h.Patient == "" && h.Reporter == "" && h.Organisation == "" && h.From.IsZero() && h.To.IsZero() && len(h.Entries) == 0 {
@@ -152,14 +152,14 @@ func held(holds []Hold, e hippad.Entry, ev hippad.Event) (ids []int64) {
 // Hold places a hold, which needs hippad.ActRetain, and returns it as it is in the log. While a purge runs it waits for the purge's end, as
 // long as ctx allows: it wins over everything that has not begun, and Late says what it came too late for.
 func (c *Custody) Hold(ctx context.Context, who hippad.Caller, h Hold) (Hold, error) {
-	if err := c.permit(ctx, who, "hold", hippad.ActRetain); err != nil {
+	if err := c.Repository.Permit(ctx, who, "hold", hippad.ActRetain); err != nil {
 		return Hold{}, err
 	}
 	if err := h.check(); err != nil {
 		return Hold{}, err
 	}
 	before := len(c.Certificates())
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return Hold{}, err
 	}
@@ -172,7 +172,7 @@ func (c *Custody) Hold(ctx context.Context, who hippad.Caller, h Hold) (Hold, er
 		late = append(late, x.ID)
 	}
 	h.ID, h.By, h.At, h.Late = 0, hippad.Principal{}, time.Time{}, nil
-	id, err := c.enter(ctx, who, note(repository.ActivityHold, "C", "a hold was placed"), record{Hold: &h})
+	id, err := c.enter(ctx, who, repository.Changed(repository.ActivityHold, "C", "a hold was placed"), record{Hold: &h})
 	if err != nil {
 		return Hold{}, err
 	}
@@ -183,13 +183,13 @@ func (c *Custody) Hold(ctx context.Context, who hippad.Caller, h Hold) (Hold, er
 
 // Release ends a hold, which needs hippad.ActRetain. What it kept goes with the next purge.
 func (c *Custody) Release(ctx context.Context, who hippad.Caller, id int64, reason string) error {
-	if err := c.permit(ctx, who, "release", hippad.ActRetain); err != nil {
+	if err := c.Repository.Permit(ctx, who, "release", hippad.ActRetain); err != nil {
 		return err
 	}
-	if err := words("the reason", reason, true); err != nil {
+	if err := repository.Words("the reason", reason, true); err != nil {
 		return err
 	}
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (c *Custody) Release(ctx context.Context, who hippad.Caller, id int64, reas
 	if _, ok := c.holds[id]; !ok {
 		return hippad.Errorf(hippad.NotFound, "there is no hold %d in force", id)
 	}
-	_, err = c.enter(ctx, who, note(repository.ActivityRelease, "D", "a hold was released"), record{Release: &releaseRecord{id, reason}})
+	_, err = c.enter(ctx, who, repository.Changed(repository.ActivityRelease, "D", "a hold was released"), record{Release: &releaseRecord{id, reason}})
 	return err
 }
 
@@ -219,7 +219,7 @@ func (c *Custody) HoldsFor(ctx context.Context, who hippad.Caller) ([]Hold, erro
 
 // asked checks and records that somebody asks for something.
 func (c *Custody) asked(ctx context.Context, who hippad.Caller, what string, actions ...hippad.Action) error {
-	if err := c.permit(ctx, who, what, actions...); err != nil {
+	if err := c.Repository.Permit(ctx, who, what, actions...); err != nil {
 		return err
 	}
 	return c.Repository.Note(ctx, who, c.Repository.AuditLogUsed(what, repository.ActivityRetention.Code()))

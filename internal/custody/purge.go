@@ -44,13 +44,13 @@ type PurgeOrder struct {
 // AskPurge asks for a purge, which needs hippad.ActRetain. Of order it reads Months, Classes and Override. Kind Invalid if something that
 // is named is not due and not overridden, NotFound if nothing is due.
 func (c *Custody) AskPurge(ctx context.Context, who hippad.Caller, order PurgeOrder, reason string) (Request, error) {
-	if err := c.permit(ctx, who, "ask for a purge", hippad.ActRetain); err != nil {
+	if err := c.Repository.Permit(ctx, who, "ask for a purge", hippad.ActRetain); err != nil {
 		return Request{}, err
 	}
 	if err := order.check(); err != nil {
 		return Request{}, err
 	}
-	if err := words("the reason", reason, true); err != nil {
+	if err := repository.Words("the reason", reason, true); err != nil {
 		return Request{}, err
 	}
 	now := c.Now().UTC()
@@ -103,7 +103,7 @@ func (o PurgeOrder) check() error {
 		}
 	}
 	for _, class := range o.Classes {
-		if err := words("a class", class, true); err != nil {
+		if err := repository.Words("a class", class, true); err != nil {
 			return err
 		}
 	}
@@ -113,7 +113,7 @@ func (o PurgeOrder) check() error {
 	if o.Override != "" && len(o.Months) == 0 {
 		return hippad.Errorf(hippad.Invalid, "an override needs the months that it is for")
 	}
-	return words("the override", o.Override, false)
+	return repository.Words("the override", o.Override, false)
 }
 
 func (o PurgeOrder) names(k DataKey) bool {
@@ -174,7 +174,7 @@ func (c *Custody) Certificates() []Certificate {
 // Resume finishes the purges that are confirmed and have no certificate: those that a crash or an error interrupted. A hold that was placed
 // since then counts for what is still there. It is to be called at every start, and may be called again at any time.
 func (c *Custody) Resume(ctx context.Context) error {
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -319,13 +319,13 @@ func (c *Custody) certify(ctx context.Context, q Request, cert Certificate, rang
 	who := hippad.Caller{Principal: q.ConfirmedBy}
 	for len(ranges) > certificateMax {
 		p := part{Request: q.ID, Ranges: pairs(ranges[:certificateMax])}
-		if _, err := c.enter(ctx, who, note(repository.ActivityPurge, "D", "what a purge has destroyed, in part"), record{Part: &p}); err != nil {
+		if _, err := c.enter(ctx, who, repository.Changed(repository.ActivityPurge, "D", "what a purge has destroyed, in part"), record{Part: &p}); err != nil {
 			return err
 		}
 		ranges = ranges[certificateMax:]
 	}
 	cert.Ranges = pairs(ranges)
-	n := note(repository.ActivityPurge, "D", fmt.Sprintf("a purge has destroyed the content of %d entries and kept that of %d", cert.Destroyed, cert.Kept))
+	n := repository.Changed(repository.ActivityPurge, "D", fmt.Sprintf("a purge has destroyed the content of %d entries and kept that of %d", cert.Destroyed, cert.Kept))
 	if _, err := c.enter(ctx, who, n, record{Certificate: &cert}); err != nil {
 		return err
 	}

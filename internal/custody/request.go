@@ -125,14 +125,14 @@ func (c *Custody) Requests(ctx context.Context, who hippad.Caller) ([]Request, e
 
 // AskExport asks for everything that answers q, which needs hippad.ActExport.
 func (c *Custody) AskExport(ctx context.Context, who hippad.Caller, q hippad.Query, reason string) (Request, error) {
-	if err := c.permit(ctx, who, "ask for an export", hippad.ActExport); err != nil {
+	if err := c.Repository.Permit(ctx, who, "ask for an export", hippad.ActExport); err != nil {
 		return Request{}, err
 	}
 	terms := 0
 	for _, any := range q.Terms {
 		terms += 1 + len(any)
 		for _, t := range any {
-			if err := words("a value of the query", t.Value, false); err != nil {
+			if err := repository.Words("a value of the query", t.Value, false); err != nil {
 				return Request{}, err
 			}
 		}
@@ -140,7 +140,7 @@ func (c *Custody) AskExport(ctx context.Context, who hippad.Caller, q hippad.Que
 	for _, f := range q.Filters {
 		terms += 1 + len(f.Values)
 		for _, v := range f.Values {
-			if err := words("a value of the query", v, false); err != nil {
+			if err := repository.Words("a value of the query", v, false); err != nil {
 				return Request{}, err
 			}
 		}
@@ -153,10 +153,10 @@ func (c *Custody) AskExport(ctx context.Context, who hippad.Caller, q hippad.Que
 
 // ask writes a request down.
 func (c *Custody) ask(ctx context.Context, who hippad.Caller, r requestRecord) (Request, error) {
-	if err := words("the reason", r.Reason, true); err != nil {
+	if err := repository.Words("the reason", r.Reason, true); err != nil {
 		return Request{}, err
 	}
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return Request{}, err
 	}
@@ -175,7 +175,7 @@ func (c *Custody) ask(ctx context.Context, who hippad.Caller, r requestRecord) (
 	if r.Purge != nil {
 		what = "a purge"
 	}
-	id, err := c.enter(ctx, who, note(repository.ActivityRequest, "C", what+" was asked for"), record{Request: &r})
+	id, err := c.enter(ctx, who, repository.Changed(repository.ActivityRequest, "C", what+" was asked for"), record{Request: &r})
 	if err != nil {
 		return Request{}, err
 	}
@@ -207,10 +207,10 @@ func (c *Custody) decidable(id int64) (Request, error) {
 // the request that is returned has its certificate. After an error of the purge the request stays confirmed, and Resume
 // finishes it. progress may be nil.
 func (c *Custody) Confirm(ctx context.Context, who hippad.Caller, id int64, progress func(done, total int64)) (Request, error) {
-	if err := c.permit(ctx, who, "confirm", hippad.ActConfirm); err != nil {
+	if err := c.Repository.Permit(ctx, who, "confirm", hippad.ActConfirm); err != nil {
 		return Request{}, err
 	}
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return Request{}, err
 	}
@@ -220,9 +220,9 @@ func (c *Custody) Confirm(ctx context.Context, who hippad.Caller, id int64, prog
 		return Request{}, err
 	}
 	if same(q.By, who.Principal) {
-		return Request{}, c.deny(ctx, who, "confirm an own request", hippad.Errorf(hippad.Unauthorised, "somebody else must confirm"))
+		return Request{}, c.Repository.Deny(ctx, who, "confirm an own request", hippad.Errorf(hippad.Unauthorised, "somebody else must confirm"))
 	}
-	at, err := c.enter(ctx, who, note(repository.ActivityConfirm, "U", "a request was confirmed"), record{Confirm: &decision{id, q.Kind}})
+	at, err := c.enter(ctx, who, repository.Changed(repository.ActivityConfirm, "U", "a request was confirmed"), record{Confirm: &decision{id, q.Kind}})
 	if err != nil {
 		return Request{}, err
 	}
@@ -241,11 +241,11 @@ func (c *Custody) Confirm(ctx context.Context, who hippad.Caller, id int64, prog
 // Refuse ends a request that waits. It needs hippad.ActConfirm, or that it is one's own.
 func (c *Custody) Refuse(ctx context.Context, who hippad.Caller, id int64) (Request, error) {
 	if !same(c.request(id).By, who.Principal) {
-		if err := c.permit(ctx, who, "refuse", hippad.ActConfirm); err != nil {
+		if err := c.Repository.Permit(ctx, who, "refuse", hippad.ActConfirm); err != nil {
 			return Request{}, err
 		}
 	}
-	done, err := c.begin(ctx)
+	done, err := c.journal.Begin(ctx)
 	if err != nil {
 		return Request{}, err
 	}
@@ -254,7 +254,7 @@ func (c *Custody) Refuse(ctx context.Context, who hippad.Caller, id int64) (Requ
 	if err != nil {
 		return Request{}, err
 	}
-	at, err := c.enter(ctx, who, note(repository.ActivityRefuse, "U", "a request was refused"), record{Refuse: &decision{id, q.Kind}})
+	at, err := c.enter(ctx, who, repository.Changed(repository.ActivityRefuse, "U", "a request was refused"), record{Refuse: &decision{id, q.Kind}})
 	if err != nil {
 		return Request{}, err
 	}

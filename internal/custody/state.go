@@ -9,7 +9,6 @@ import (
 // A state is what the entries of this package come to. It is a pure function of them: fold is called with each, in order, and
 // knows no other clock than the log's. What an entry says that is against the rules has no effect.
 type state struct {
-	seen         int64 // the entries below are folded
 	holds        map[int64]Hold
 	requests     map[int64]Request
 	certificates []Certificate

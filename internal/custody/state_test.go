@@ -112,7 +112,7 @@ func TestCollidingTerms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := record{By: who.Principal, Release: &releaseRecord{Hold: h.ID, Reason: "forged"}}.in(repository.Note{}, who.Principal)
+	n, err := repository.Noted(repository.Note{}, who.Principal, detailType, record{By: who.Principal, Release: &releaseRecord{Hold: h.ID, Reason: "forged"}})
 	if err != nil {
 		t.Fatal(err)
 	}

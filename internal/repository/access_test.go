@@ -255,6 +255,7 @@ func TestNoEntryNoAnswer(t *testing.T) {
 				}
 				return found, nil
 			},
+			"consult": func() ([]int64, error) { return consult(t, w, operator, hippad.Query{}) },
 		} {
 			w.store.FailNext(storetest.OpCommit, flavour, 1, full)
 			before := w.Ledger.Size()
@@ -278,6 +279,65 @@ func TestNoEntryNoAnswer(t *testing.T) {
 			t.Errorf("note, %s: %v", flavour, err)
 		}
 		w.close(t)
+	}
+}
+
+func consult(t *testing.T, w *world, who hippad.Caller, q hippad.Query) (found []int64, err error) {
+	reading, err := w.Consult(t.Context(), who, w.AuditLogUsed("a question"))
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range reading.Search(t.Context(), q) {
+		if err != nil {
+			return found, err
+		}
+		found = append(found, e.Index)
+	}
+	return found, nil
+}
+
+// A question that takes many searches is one entry, of which none of them sees anything; whoever asks sees no more by it than by searching.
+func TestConsult(t *testing.T) {
+	w := open(t, t.TempDir(), 0)
+	defer w.close(t)
+	record(t, w.As(reporter, hippad.DoorNative), hippad.Frame{Reports: reports(fact{Patient: "1"}, fact{Patient: "2"})})
+	patient := as(nobody.Principal, hippad.RolePatient)
+	patient.Patient = "1"
+	for _, c := range []struct {
+		name string
+		who  hippad.Caller
+		want []int64
+	}{{"operator", operator, []int64{1, 0}}, {"patient", patient, []int64{0}}} {
+		before := w.Ledger.Size()
+		reading, err := w.Consult(t.Context(), c.who, w.AuditLogUsed("a question"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			var found []int64
+			for e, err := range reading.Search(t.Context(), hippad.Query{Indexes: []int64{0, 1, before}}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				found = append(found, e.Index)
+			}
+			if !slices.Equal(found, c.want) || reading.Size() != before {
+				t.Errorf("%s: %v, want %v; of %d entries", c.name, found, c.want, reading.Size())
+			}
+		}
+		if w.Ledger.Size() != before+1 {
+			t.Errorf("%s: %d entries about one question", c.name, w.Ledger.Size()-before)
+		}
+	}
+	if found, err := consult(t, w, patient, hippad.Query{}); err != nil || !slices.Equal(found, []int64{0}) {
+		t.Errorf("the patient finds %v, %v", found, err)
+	}
+	patient.Patient = ""
+	if found, err := consult(t, w, patient, hippad.Query{}); err != nil || len(found) > 0 {
+		t.Errorf("the patient of nothing finds %v, %v", found, err)
+	}
+	if found, err := consult(t, w, reporter, hippad.Query{}); len(found) > 0 || hippad.KindOf(err) != hippad.Unauthorised {
+		t.Errorf("the reporter finds %v, %v", found, err)
 	}
 }
 

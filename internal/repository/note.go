@@ -73,6 +73,12 @@ const (
 	ActivityLink      Activity = "link"
 	ActivityUnlink    Activity = "unlink"
 	ActivityCrosswalk Activity = "crosswalk" // somebody looked at it
+
+	ActivityDisclosure Activity = "disclosure" // accountings of disclosures, and what is decided for them
+	ActivityAccess     Activity = "access"     // an access report was made
+	ActivityBreach     Activity = "breach"     // a step of a breach
+	ActivityReview     Activity = "review"     // activity was reviewed, a finding judged, a review signed
+	ActivityCompliance Activity = "compliance" // a statement of what was done was made
 )
 
 // Code returns the activity as a subtype.
@@ -90,22 +96,25 @@ func ApplicationActivity(started bool) Note {
 // AuditLogUsed says that somebody asked the log for what answers a query, in the words of the query (DICOM PS3.15 A.5.3.2; IHE
 // ITI-81 names the security resource role, 13).
 func (r *Repository) AuditLogUsed(query string, more ...hippad.Code) Note {
-	return Note{Type: auditLogUsed, Subtypes: more, Action: "R", Outcome: Success, Entities: []hippad.Entity{r.logItself(query)}}
+	return Note{Type: auditLogUsed, Subtypes: more, Action: "R", Outcome: Success, Entities: []hippad.Entity{logItself(r.Self, query)}}
 }
 
 // Exported says that what answers a query left the log (DICOM PS3.15 A.5.3.4 Data Export).
 func (r *Repository) Exported(query string) Note {
-	return Note{Type: exported, Subtypes: []hippad.Code{ActivityExport.Code()}, Action: "R", Outcome: Success, Entities: []hippad.Entity{r.logItself(query)}}
+	return Note{Type: exported, Subtypes: []hippad.Code{ActivityExport.Code()}, Action: "R", Outcome: Success, Entities: []hippad.Entity{logItself(r.Self, query)}}
 }
 
 // logItself is the log as what was touched.
-func (r *Repository) logItself(query string) hippad.Entity {
-	return hippad.Entity{
-		What:  hippad.Reference{Identifier: hippad.Identifier{Value: r.Self.ID}},
-		Type:  hippad.Code{System: "RFC-3881", Code: "2", Display: "System Object"},
-		Role:  hippad.Code{System: "RFC-3881", Code: "13", Display: "Security Resource"},
-		Query: []byte(query),
+func logItself(self hippad.Principal, query string) hippad.Entity {
+	n := hippad.Entity{
+		What: hippad.Reference{Identifier: hippad.Identifier{Value: self.ID}},
+		Type: hippad.Code{System: "RFC-3881", Code: "2", Display: "System Object"},
+		Role: hippad.Code{System: "RFC-3881", Code: "13", Display: "Security Resource"},
 	}
+	if query != "" {
+		n.Query = []byte(query)
+	}
+	return n
 }
 
 // SecurityAlert says that something concerns the security of the log: a change of it (outcome 0), or an attempt that failed

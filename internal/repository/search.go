@@ -70,6 +70,40 @@ func (r *Repository) Export(ctx context.Context, c hippad.Caller, q hippad.Query
 	}
 }
 
+// Consult checks that a caller may read, records that they ask one of the questions that take more than one search, in the words of a
+// note, and returns how to look for what answers it: as often as the question needs, in what was in the log before. Who reads as a
+// patient finds what concerns that patient. An entry is found by all identifiers of a patient that the crosswalk knows.
+func (r *Repository) Consult(ctx context.Context, c hippad.Caller, n Note) (*Reading, error) {
+	if !c.May(hippad.ActRead) {
+		r.alert(c.Principal, labelDenied, "consult")
+		return nil, mayNotRead(c)
+	}
+	end := r.Ledger.Size()
+	if err := r.Note(ctx, c, n); err != nil {
+		return nil, fmt.Errorf("consult: %w", err)
+	}
+	return &Reading{r, c.Grant, end}, nil
+}
+
+// A Reading looks for what answers one question of one caller. It is safe for use by many goroutines.
+type Reading struct {
+	repository *Repository
+	grant      hippad.Grant
+	end        int64
+}
+
+// Size is how many entries the log had when the question was asked. The Reading sees no others.
+func (x *Reading) Size() int64 { return x.end }
+
+// Search yields what answers q, as Session.Search does, without an entry about it: the note of Consult is that.
+func (x *Reading) Search(ctx context.Context, q hippad.Query) iter.Seq2[hippad.Entry, error] {
+	limited, nothing := limit(x.grant, q)
+	if nothing {
+		return func(func(hippad.Entry, error) bool) {}
+	}
+	return x.repository.matching(ctx, x.repository.widened(limited), x.end)
+}
+
 // widened adds to every patient asked for the other identifiers of the same person.
 func (r *Repository) widened(q hippad.Query) hippad.Query {
 	if r.Same == nil {
