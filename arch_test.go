@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"hippad/internal/web":          {"hippad", "hippad/internal/account"},
 	"hippad/internal/regulation":   {"hippad"},
 	"hippad/internal/sheet":        {"hippad"},
+	"hippad/internal/document":     {},
 	"hippad/internal/crosswalk":    {"hippad", "hippad/internal/ledger", "hippad/internal/repository"},
 	"hippad/internal/completeness": {"hippad"},
 	"hippad/internal/forward":      {"hippad", "hippad/internal/durable", "hippad/wire"},
