@@ -9,7 +9,7 @@ type Role string
 const (
 	RoleReporter      Role = "reporter"      // adds reports, for its own organisation, and reads nothing
 	RoleReviewer      Role = "reviewer"      // searches and reads: 45 CFR 164.308(a)(1)(ii)(D), activity review
-	RoleOfficer       Role = "officer"       // the privacy officer: reads, exports, holds, decides what is purged
+	RoleOfficer       Role = "officer"       // the privacy officer: reads, exports, holds, answers for the organisation, decides what is purged
 	RoleAuditor       Role = "auditor"       // proofs and structure, no bodies
 	RoleAdministrator Role = "administrator" // configures, no bodies
 	RolePatient       Role = "patient"       // reads what concerns the one patient of the Grant
@@ -32,16 +32,18 @@ const (
 	ActExport    Action = "export"    // ask for a bulk export, and fetch it
 	ActConfirm   Action = "confirm"   // be the second pair of eyes for what somebody else asked for
 	ActBackup    Action = "backup"    // copy the sealed store
+	ActReview    Action = "review"    // review activity, judge what a review found, sign it: 45 CFR 164.308(a)(1)(ii)(D)
+	ActAnswer    Action = "answer"    // answer for the organisation: accountings of disclosures, access reports, breaches
 )
 
 // Actions lists every action.
-var Actions = []Action{ActRecord, ActRead, ActProve, ActObserve, ActConfigure, ActRetain, ActExport, ActConfirm, ActBackup}
+var Actions = []Action{ActRecord, ActRead, ActProve, ActObserve, ActConfigure, ActRetain, ActExport, ActConfirm, ActBackup, ActReview, ActAnswer}
 
 // permissions is the whole of who may do what. What is not in it is denied.
 var permissions = map[Role][]Action{
 	RoleReporter:      {ActRecord},
-	RoleReviewer:      {ActRead, ActProve},
-	RoleOfficer:       {ActRead, ActProve, ActObserve, ActRetain, ActExport, ActConfirm},
+	RoleReviewer:      {ActRead, ActProve, ActReview},
+	RoleOfficer:       {ActRead, ActProve, ActObserve, ActRetain, ActExport, ActConfirm, ActReview, ActAnswer},
 	RoleAuditor:       {ActProve, ActObserve},
 	RoleAdministrator: {ActObserve, ActConfigure, ActConfirm, ActBackup},
 	RolePatient:       {ActRead},

@@ -1,0 +1,330 @@
+package regulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"hippad"
+)
+
+// The day around which the tests of reviews are.
+func reviewDay(n int, hour int) time.Time {
+	return time.Date(2026, 6, 1, hour, 0, 0, 0, time.UTC).AddDate(0, 0, n)
+}
+
+// reviewedEvent is something that a user did with a patient's data.
+func reviewedEvent(at time.Time, user, department, action, patient string) hippad.Event {
+	ev := hippad.Event{
+		Type: hippad.Code{System: "DCM", Code: "110110"}, Recorded: at, Action: action, Outcome: "0",
+		Agents: []hippad.Agent{{
+			Who:       hippad.Reference{Identifier: hippad.Identifier{System: "urn:oid:1.9", Value: user}},
+			Requestor: true, Location: hippad.Reference{Display: department}, Address: "10.0.0.1",
+		}},
+	}
+	if patient != "" {
+		ev.Entities = []hippad.Entity{{What: hippad.Reference{Identifier: hippad.Identifier{Value: patient + "^^^&1.3&ISO"}}, Role: hippad.Code{Code: "1"}}}
+	}
+	return ev
+}
+
+// reviewOf reviews the 1st to the 30th of June 2026, and returns what is found about nina and patient 7.
+func reviewOf(o ReviewOptions, rosters *ReviewRosters, events ...hippad.Event) (Finding, ReviewOutcome) {
+	o.From, o.To = reviewDay(0, 0), reviewDay(30, 0)
+	if o.Sample == 0 {
+		o.Sample = -1 // none
+	}
+	r := NewReview(o, rosters)
+	for i, ev := range events {
+		r.Add(r.Observe(hippad.Entry{Index: int64(100 + i), Received: ev.Recorded}, ev))
+	}
+	out := r.Outcome()
+	for _, f := range out.Findings {
+		if strings.HasSuffix(f.User, "nina") && f.Patient == "urn:oid:1.3|7" {
+			return f, out
+		}
+	}
+	return Finding{}, out
+}
+
+// What explains an access, to the second where it ends.
+func TestExplanations(t *testing.T) {
+	access := reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7")
+	order := reviewedEvent(reviewDay(9, 12), "paul", "W9", "C", "7")
+	order.Agents = append(order.Agents, hippad.Agent{Who: hippad.Reference{Identifier: hippad.Identifier{System: "urn:oid:1.9", Value: "nina"}}})
+	relation := func(x RosterRelation) *ReviewRosters {
+		r := NewReviewRosters(nil)
+		if err := r.AddRelation("7^^^&1.3&ISO", x); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	day := func(n int) Date { return DateOf(reviewDay(n, 0), time.UTC) }
+	cleared := func(n int, at time.Time) ReviewOptions {
+		return ReviewOptions{Cleared: map[ReviewPair]ReviewCleared{{"urn:oid:1.9|nina", "urn:oid:1.3|7"}: {Day: day(n), At: at}}}
+	}
+	for _, x := range []struct {
+		name    string
+		want    string // template; empty: found
+		options ReviewOptions
+		rosters *ReviewRosters
+		events  []hippad.Event
+	}{
+		{name: "nothing"},
+		{name: "own work, 7 days before", want: "E1", events: []hippad.Event{reviewedEvent(reviewDay(3, 12), "nina", "W1", "U", "7")}},
+		{name: "own work, 7 days after", want: "E1", events: []hippad.Event{reviewedEvent(reviewDay(17, 12), "nina", "W1", "U", "7")}},
+		{name: "own work, a second earlier", events: []hippad.Event{reviewedEvent(reviewDay(3, 12).Add(-time.Second), "nina", "W1", "U", "7")}},
+		{name: "own work on somebody else", events: []hippad.Event{reviewedEvent(reviewDay(10, 12), "nina", "W1", "U", "8")}},
+		{name: "relation of the user", want: "E2", rosters: relation(RosterRelation{User: "nina", From: day(10), To: day(10)})},
+		{name: "relation of the department, 3 days over", want: "E2", rosters: relation(RosterRelation{Department: "w1", From: day(1), To: day(7)})},
+		{name: "relation of the department, 4 days over", rosters: relation(RosterRelation{Department: "W1", From: day(1), To: day(6)})},
+		{name: "relation of tomorrow", rosters: relation(RosterRelation{Department: "W1", From: day(11)})},
+		{name: "relation of another department", rosters: relation(RosterRelation{Department: "W2"})},
+		{name: "the department, 72 h before", want: "E3", events: []hippad.Event{reviewedEvent(reviewDay(7, 12), "otto", "W1", "U", "7")}},
+		{name: "the department, a second earlier", events: []hippad.Event{reviewedEvent(reviewDay(7, 12).Add(-time.Second), "otto", "W1", "U", "7")}},
+		{name: "the department only looked", events: []hippad.Event{reviewedEvent(reviewDay(10, 9), "otto", "W1", "R", "7")}},
+		{name: "another department", events: []hippad.Event{reviewedEvent(reviewDay(10, 9), "otto", "W2", "U", "7")}},
+		{name: "cleared", want: "E4", options: cleared(10, reviewDay(20, 0))},
+		{name: "cleared for a month", want: "E4", options: cleared(-30, reviewDay(-19, 12))},
+		{name: "cleared for a month, and over", options: cleared(-30, reviewDay(-20, 11))},
+		{name: "cleared for a later day", options: cleared(11, reviewDay(20, 0))},
+		{name: "named by an order", want: "E7", events: []hippad.Event{order}},
+		{name: "somebody else's failed attempt", events: []hippad.Event{func() hippad.Event {
+			e := reviewedEvent(reviewDay(10, 9), "otto", "W1", "U", "7")
+			e.Outcome = "8"
+			return e
+		}()}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			if x.rosters != nil && x.name == "relation of the user" {
+				if err := x.rosters.AddStaff(RosterStaff{User: "nina", Department: "W1"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f, out := reviewOf(x.options, x.rosters, append(x.events, access)...)
+			if found := f.Has("A3"); found == (x.want != "") {
+				t.Errorf("found is %v, want it explained by %q: %v, %+v", found, x.want, f.Points, out.Counts.ByTemplate)
+			}
+			if x.want != "" && out.Counts.ByTemplate[x.want] == 0 {
+				t.Errorf("explained by %v, want %s", out.Counts.ByTemplate, x.want)
+			}
+		})
+	}
+}
+
+// A job function explains up to its cap, and never a colleague or a VIP.
+func TestJobFunction(t *testing.T) {
+	var events []hippad.Event
+	for i := range 12 {
+		ev := reviewedEvent(reviewDay(10, 12), "nina", "Billing", "R", fmt.Sprint(7+i))
+		events = append(events, ev)
+	}
+	if f, out := reviewOf(ReviewOptions{FunctionCap: 12}, nil, events...); f.Score != 0 || out.Counts.ByTemplate["E6"] != 12 {
+		t.Errorf("%v, %v", f.Points, out.Counts.ByTemplate)
+	}
+	if f, _ := reviewOf(ReviewOptions{FunctionCap: 11}, nil, events...); !f.Has("A3") {
+		t.Errorf("over the cap: %v", f.Points)
+	}
+	vip := NewReviewRosters(nil)
+	if err := vip.AddVIP("urn:oid:1.3|7"); err != nil {
+		t.Fatal(err)
+	}
+	if f, _ := reviewOf(ReviewOptions{}, vip, events...); !f.Has("B6") || !f.Has("E6") || f.Score != 20 || !strings.HasPrefix(f.Explained, "E6: job function billing") {
+		t.Errorf("a VIP: %d, %v, %q", f.Score, f.Points, f.Explained)
+	}
+	for text, want := range map[string]string{"Senior Coder": "coder", "Health Information Management": "health information", "Collaboration": "", "nurse": "", "HIM": "him", "Labour ward": ""} {
+		if got := jobFunction(text, ""); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Who is near the patient, by rosters, to the day and the house number.
+func TestRelatives(t *testing.T) {
+	access := reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7")
+	nina := RosterStaff{User: "Nina", Last: "Lind", Department: "W1", Manager: "vera", Home: RosterHome{"12 Elm Street", "62701", "+1 (217) 555-0100"}}
+	for _, x := range []struct {
+		name    string
+		patient RosterPatient
+		staff   []RosterStaff
+		job     string
+		want    []string
+		not     []string
+	}{
+		{name: "household", patient: RosterPatient{Home: RosterHome{"12 ELM  street", "62701", ""}}, want: []string{"B2"}, not: []string{"B5"}},
+		{name: "telephone", patient: RosterPatient{Home: RosterHome{"", "", "+1 217 5550100"}}, want: []string{"B2"}},
+		{name: "neighbour", patient: RosterPatient{Home: RosterHome{"14 Elm Street", "62701", ""}}, want: []string{"B5"}, not: []string{"B2"}},
+		{name: "the street of another town", patient: RosterPatient{Home: RosterHome{"14 Elm Street", "10001", ""}}, not: []string{"B5", "B2"}},
+		{name: "nobody knows where", patient: RosterPatient{Last: "Other"}, not: []string{"B1", "B2", "B5"}},
+		{name: "last name", patient: RosterPatient{Last: "LIND"}, want: []string{"B1"}},
+		{name: "colleague", staff: []RosterStaff{{User: "otto", Patient: "urn:oid:1.3|7"}}, want: []string{"B3"}, not: []string{"B4"}},
+		{name: "manager", staff: []RosterStaff{{User: "vera", Patient: "urn:oid:1.3|7"}}, want: []string{"B3", "B4"}},
+		{name: "subordinate", staff: []RosterStaff{{User: "otto", Manager: "NINA", Patient: "urn:oid:1.3|7"}}, want: []string{"B3", "B4"}},
+		{name: "17", patient: RosterPatient{Born: Date{2008, 6, 12}}, want: []string{"B7"}},
+		{name: "18 that day", patient: RosterPatient{Born: Date{2008, 6, 11}}, not: []string{"B7"}},
+		{name: "31 days dead", patient: RosterPatient{Died: Date{2026, 5, 11}}, want: []string{"B8"}},
+		{name: "30 days dead", patient: RosterPatient{Died: Date{2026, 5, 12}}, not: []string{"B8"}},
+		{name: "31 days dead, and billing", job: "billing", patient: RosterPatient{Died: Date{2026, 5, 11}}, not: []string{"B8"}},
+		{name: "31 days dead, and laboratory", job: "laboratory", patient: RosterPatient{Died: Date{2026, 5, 11}}, want: []string{"B8"}},
+		{name: "sensitive", patient: RosterPatient{Sensitive: true}, want: []string{"B11"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			r := NewReviewRosters(nil)
+			me := nina
+			me.Job = x.job
+			for _, s := range append(x.staff, me) {
+				if err := r.AddStaff(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := r.AddPatient("7^^^&1.3&ISO", x.patient); err != nil {
+				t.Fatal(err)
+			}
+			f, _ := reviewOf(ReviewOptions{}, r, access)
+			for _, rule := range x.want {
+				if !f.Has(rule) {
+					t.Errorf("%s is missing: %v", rule, f.Points)
+				}
+			}
+			for _, rule := range x.not {
+				if f.Has(rule) {
+					t.Errorf("%s: %v", rule, f.Points)
+				}
+			}
+		})
+	}
+}
+
+// A last name counts by how rare it is.
+func TestFrequentNames(t *testing.T) {
+	for _, x := range []struct{ bearers, of, want int }{{1, 1, 20}, {4, 500, 5}, {21, 500, 0}, {10, 5000, 10}, {5, 100_000, 20}} {
+		r := NewReviewRosters(nil)
+		_ = r.AddStaff(RosterStaff{User: "nina", Last: "Lind"})
+		for i := range x.of {
+			last := fmt.Sprint("Name", i)
+			if i < x.bearers {
+				last = "Lind"
+			}
+			_ = r.AddPatient(fmt.Sprintf("urn:oid:1.3|%d", 7+i), RosterPatient{Last: last})
+		}
+		f, _ := reviewOf(ReviewOptions{}, r, reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7"))
+		got := 0
+		for _, p := range f.Points {
+			if p.Rule == "B1" {
+				got = p.Points
+			}
+		}
+		if got != x.want {
+			t.Errorf("%d of %d: %d points, want %d", x.bearers, x.of, got, x.want)
+		}
+	}
+}
+
+// Five failures within a quarter of an hour; worse if the next try succeeds.
+func TestFailedLogin(t *testing.T) {
+	login := func(second int, ok bool) hippad.Event {
+		ev := reviewedEvent(reviewDay(10, 12).Add(time.Duration(second)*time.Second), "nina", "", "E", "")
+		ev.Type, ev.Subtypes = hippad.Code{System: "DCM", Code: "110114"}, []hippad.Code{{System: "DCM", Code: "110122"}}
+		if !ok {
+			ev.Outcome = "4"
+		}
+		return ev
+	}
+	for _, x := range []struct {
+		name string
+		at   []int
+		ok   int
+		want int
+	}{
+		{"four", []int{0, 1, 2, 3}, -1, 0}, {"five in 900 s", []int{0, 1, 2, 3, 900}, -1, 20}, {"five in 901 s", []int{0, 1, 2, 3, 901}, -1, 0},
+		{"and then one that succeeds", []int{0, 1, 2, 3, 4}, 60, 30}, {"in any order", []int{4, 2, 0, 3, 1}, 60, 30}, {"much later", []int{0, 1, 2, 3, 4}, 5000, 20},
+	} {
+		var events []hippad.Event
+		for _, s := range x.at {
+			events = append(events, login(s, false))
+		}
+		if x.ok >= 0 {
+			events = append(events, login(x.ok, true))
+		}
+		_, out := reviewOf(ReviewOptions{}, nil, events...)
+		got := 0
+		for _, f := range out.Findings {
+			got += f.Score
+		}
+		if got != x.want {
+			t.Errorf("%s: %d points, want %d", x.name, got, x.want)
+		}
+	}
+}
+
+// An event may say anything: nothing panics, and what is found holds together.
+func TestAnyEvents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		user := rapid.SampledFrom([]string{"", "nina", "otto", "vera^Hall", "urn:oid:1.9|paul", "\xff"})
+		code := func(list ...string) *rapid.Generator[hippad.Code] {
+			return rapid.Custom(func(t *rapid.T) hippad.Code {
+				return hippad.Code{System: rapid.SampledFrom([]string{"DCM", "", "x"}).Draw(t, "system"), Code: rapid.SampledFrom(list).Draw(t, "code")}
+			})
+		}
+		agent := rapid.Custom(func(t *rapid.T) hippad.Agent {
+			return hippad.Agent{
+				Who:  hippad.Reference{Identifier: hippad.Identifier{Value: user.Draw(t, "user")}, Literal: rapid.SampledFrom([]string{"", "Practitioner/7", "/"}).Draw(t, "literal")},
+				Name: user.Draw(t, "name"), Requestor: rapid.Bool().Draw(t, "requestor"), Address: rapid.SampledFrom([]string{"", "10.0.0.1", "192.168.1.1", "::1", "2001:db8::1", "pc"}).Draw(t, "address"),
+				Location: hippad.Reference{Display: rapid.SampledFrom([]string{"", "W1", "W2"}).Draw(t, "location")}, Roles: rapid.SliceOfN(code("", "110153", "billing"), 0, 2).Draw(t, "roles"),
+				Purposes: rapid.SliceOfN(code("BTG", "TREAT"), 0, 1).Draw(t, "purposes"),
+			}
+		})
+		entity := rapid.Custom(func(t *rapid.T) hippad.Entity {
+			return hippad.Entity{
+				What: hippad.Reference{Identifier: hippad.Identifier{Value: rapid.SampledFrom([]string{"", "7", "8^^^&1.3&ISO"}).Draw(t, "patient")}, Literal: rapid.SampledFrom([]string{"", "Patient/9"}).Draw(t, "literal")},
+				Role: code("1", "24", "").Draw(t, "role"), Query: []byte(rapid.SampledFrom([]string{"", "name=x"}).Draw(t, "query")), Labels: rapid.SliceOfN(code("ETH", "x"), 0, 1).Draw(t, "labels"),
+			}
+		})
+		event := rapid.Custom(func(t *rapid.T) hippad.Event {
+			at := rapid.SampledFrom([]time.Time{{}, time.Unix(1<<40, 0), reviewDay(-200, 3), reviewDay(10, 12), reviewDay(10, 12).Add(time.Minute), reviewDay(11, 3), reviewDay(29, 23)}).Draw(t, "at")
+			return hippad.Event{
+				Type: code("110110", "110106", "110112", "110114", "110101", "110122").Draw(t, "type"), Subtypes: rapid.SliceOfN(code("110122", "110127"), 0, 2).Draw(t, "subtypes"),
+				Action: rapid.SampledFrom([]string{"", "C", "R", "U", "D", "E", "?"}).Draw(t, "action"), Outcome: rapid.SampledFrom([]string{"", "0", "4", "8"}).Draw(t, "outcome"), Recorded: at,
+				Agents: rapid.SliceOfN(agent, 0, 3).Draw(t, "agents"), Entities: rapid.SliceOfN(entity, 0, 3).Draw(t, "entities"),
+			}
+		})
+		events := rapid.SliceOfN(event, 0, 60).Draw(t, "events")
+		rosters := NewReviewRosters(nil)
+		_ = rosters.AddStaff(RosterStaff{User: "nina", Patient: "Patient/9", End: Date{2026, 6, 5}, Manager: "nina"})
+		_ = rosters.AddPatient("7", RosterPatient{VIP: true})
+		_, out := reviewOf(ReviewOptions{Sample: 500, LateFrom: 130}, rosters, events...)
+		for i, f := range out.Findings {
+			sum := 0
+			for _, p := range f.Points {
+				sum += p.Points
+			}
+			if sum != f.Score || f.Number != i+1 || len(f.Points) == 0 || len(f.Entries) == 0 {
+				t.Fatalf("finding %d: %d points, %v, entries %v", f.Number, f.Score, f.Points, f.Entries)
+			}
+			if slices.ContainsFunc(f.Entries, func(e int64) bool { return e < 100 || e >= 100+int64(len(events)) }) {
+				t.Fatalf("finding %d names entries that are not there: %v", f.Number, f.Entries)
+			}
+		}
+		if _, again := reviewOf(ReviewOptions{Sample: 500, LateFrom: 130}, rosters, events...); fmt.Sprintf("%+v", again.Counts) != fmt.Sprintf("%+v", out.Counts) || len(again.Findings) != len(out.Findings) {
+			t.Fatal("the same events give two reviews")
+		}
+	})
+}
+
+// One event of very many patients and agents costs what it says, not the product of it.
+func TestHugeEvent(t *testing.T) {
+	ev := reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7")
+	ev.Type.Code = "110106"
+	for i := range 20_000 {
+		ev.Entities = append(ev.Entities, hippad.Entity{What: hippad.Reference{Literal: fmt.Sprint("Patient/", i)}})
+		ev.Agents = append(ev.Agents, hippad.Agent{Name: fmt.Sprint("x", i)})
+	}
+	_, out := reviewOf(ReviewOptions{}, nil, ev)
+	if out.Counts.Accesses != 20_001 || !slices.ContainsFunc(out.Findings, func(f Finding) bool { return f.Has("A7") }) {
+		t.Errorf("%d accesses", out.Counts.Accesses)
+	}
+}
