@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"hippad/internal/regulation":   {"hippad"},
 	"hippad/internal/sheet":        {"hippad"},
 	"hippad/internal/document":     {},
+	"hippad/internal/hospital":     {"hippad"},
 	"hippad/internal/crosswalk":    {"hippad", "hippad/internal/ledger", "hippad/internal/repository"},
 	"hippad/internal/completeness": {"hippad"},
 	"hippad/internal/forward":      {"hippad", "hippad/internal/durable", "hippad/wire"},
@@ -48,7 +49,7 @@ var mayImport = map[string][]string{
 }
 
 // onlyInTests are packages that no program may link.
-var onlyInTests = []string{"testing", "hippad/internal/storetest", "github.com/transparency-dev/tessera", "pgregory.net/rapid",
+var onlyInTests = []string{"testing", "hippad/internal/storetest", "hippad/internal/hospital", "github.com/transparency-dev/tessera", "pgregory.net/rapid",
 	"github.com/rogpeppe/go-internal", "github.com/go-jose/go-jose/v4"}
 
 type pkg struct {
