@@ -20,23 +20,25 @@ import (
 // mayImport is the import table of docs/design.md: what each package may import of this module, outside its tests. A package
 // that is not here is not allowed to exist; cmd/hippad knows all of them.
 var mayImport = map[string][]string{
-	"hippad":                       {},
-	"hippad/receipt":               {"hippad"},
-	"hippad/wire":                  {"hippad", "hippad/receipt"},
-	"hippad/spool":                 {"hippad"},
-	"hippad/internal/front":        {"hippad"},
-	"hippad/internal/atna":         {"hippad"},
-	"hippad/internal/fhir":         {"hippad"},
-	"hippad/internal/tlog":         {"hippad"},
-	"hippad/internal/durable":      {},
-	"hippad/internal/seal":         {"hippad", "hippad/internal/durable"},
-	"hippad/internal/identity":     {"hippad", "hippad/internal/durable"},
-	"hippad/internal/account":      {"hippad", "hippad/internal/durable"},
-	"hippad/internal/web":          {"hippad", "hippad/internal/account"},
-	"hippad/internal/regulation":   {"hippad"},
-	"hippad/internal/sheet":        {"hippad"},
-	"hippad/internal/document":     {},
-	"hippad/internal/hospital":     {"hippad"},
+	"hippad":                     {},
+	"hippad/receipt":             {"hippad"},
+	"hippad/wire":                {"hippad", "hippad/receipt"},
+	"hippad/spool":               {"hippad"},
+	"hippad/internal/front":      {"hippad"},
+	"hippad/internal/atna":       {"hippad"},
+	"hippad/internal/fhir":       {"hippad"},
+	"hippad/internal/tlog":       {"hippad"},
+	"hippad/internal/durable":    {},
+	"hippad/internal/seal":       {"hippad", "hippad/internal/durable"},
+	"hippad/internal/identity":   {"hippad", "hippad/internal/durable"},
+	"hippad/internal/account":    {"hippad", "hippad/internal/durable"},
+	"hippad/internal/web":        {"hippad", "hippad/internal/account"},
+	"hippad/internal/regulation": {"hippad"},
+	"hippad/internal/sheet":      {"hippad"},
+	"hippad/internal/document":   {},
+	"hippad/internal/hospital":   {"hippad"},
+	"hippad/internal/testlog": {"hippad", "hippad/internal/atna", "hippad/internal/fhir", "hippad/internal/ledger", "hippad/internal/repository", "hippad/internal/seal",
+		"hippad/internal/storetest"},
 	"hippad/internal/crosswalk":    {"hippad", "hippad/internal/ledger", "hippad/internal/repository"},
 	"hippad/internal/completeness": {"hippad"},
 	"hippad/internal/forward":      {"hippad", "hippad/internal/durable", "hippad/wire"},
@@ -49,7 +51,7 @@ var mayImport = map[string][]string{
 }
 
 // onlyInTests are packages that no program may link.
-var onlyInTests = []string{"testing", "hippad/internal/storetest", "hippad/internal/hospital", "github.com/transparency-dev/tessera", "pgregory.net/rapid",
+var onlyInTests = []string{"testing", "hippad/internal/storetest", "hippad/internal/hospital", "hippad/internal/testlog", "github.com/transparency-dev/tessera", "pgregory.net/rapid",
 	"github.com/rogpeppe/go-internal", "github.com/go-jose/go-jose/v4"}
 
 type pkg struct {

@@ -10,6 +10,7 @@ import (
 	"hippad/internal/crosswalk"
 	"hippad/internal/localstore"
 	"hippad/internal/repository"
+	"hippad/internal/testlog"
 )
 
 // onDisk is a world as it really is.
@@ -18,10 +19,11 @@ func onDisk(b *testing.B) *world {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &world{disk: store, keys: keysFor(b)}
+	w := &world{log: testlog.New(b)}
+	w.log.Disk = store
 	w.open(b)
 	b.Cleanup(func() {
-		w.stop(b)
+		w.log.Close(b)
 		if err := store.Close(); err != nil {
 			b.Error(err)
 		}

@@ -7,14 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"hippad"
 	"hippad/internal/crosswalk"
 	"hippad/internal/fhir"
-	"hippad/internal/ledger"
 	"hippad/internal/repository"
 	"hippad/internal/storetest"
+	"hippad/internal/testlog"
 )
 
 // calls is everything that somebody may ask.
@@ -41,7 +40,7 @@ func TestOnlyOfficers(t *testing.T) {
 		w := open(t)
 		w.link(t, "urn:oid:1.2|a", "urn:oid:1.2|b")
 		for name, call := range calls(t, w) {
-			who := person("somebody", role)
+			who := testlog.Person("somebody", role)
 			who.Patient = "urn:oid:1.2|a"
 			size := w.Ledger.Size()
 			_, err := call(who)
@@ -55,7 +54,7 @@ func TestOnlyOfficers(t *testing.T) {
 				t.Errorf("%s as %q: %v", name, role, err)
 			}
 			refusals := w.entries(t, size)
-			if len(refusals) != 1 || read(refusals[0].Report).Outcome != repository.SeriousFailure {
+			if len(refusals) != 1 || testlog.Read(refusals[0].Report).Outcome != repository.SeriousFailure {
 				t.Errorf("%s as %q leaves %d entries", name, role, len(refusals))
 			}
 		}
@@ -71,7 +70,7 @@ func TestEverythingIsRecorded(t *testing.T) {
 		w := open(t)
 		w.link(t, "urn:oid:1.2|a", "urn:oid:1.2|b")
 		call := calls(t, w)[name]
-		w.store.FailNext(storetest.OpCommit, storetest.NotStored, 1, hippad.Errorf(hippad.Unavailable, "disk full"))
+		w.log.Store.FailNext(storetest.OpCommit, storetest.NotStored, 1, hippad.Errorf(hippad.Unavailable, "disk full"))
 		before := w.same("urn:oid:1.2|a")
 		if got, err := call(olga); hippad.KindOf(err) != hippad.Unavailable || !slices.Equal(w.same("urn:oid:1.2|a"), before) {
 			t.Errorf("%s without the log: %v, %v", name, got, err)
@@ -84,7 +83,7 @@ func TestEverythingIsRecorded(t *testing.T) {
 		if len(all) != 1 {
 			t.Fatalf("%s leaves %d entries", name, len(all))
 		}
-		ev := read(all[0].Report)
+		ev := testlog.Read(all[0].Report)
 		want := map[string]string{"link": "link", "import": "link", "unlink": "unlink"}[name]
 		if want == "" {
 			want = "crosswalk"
@@ -303,22 +302,10 @@ func TestImport(t *testing.T) {
 
 // What others report, in whatever words, links nobody; nor does what the index offers by mistake.
 func TestForgedLinks(t *testing.T) {
-	keys := keysFor(t)
-	collide := func(hippad.Term) uint64 { return 1 }
-	l, err := ledger.Open(t.Context(), storetest.NewMemory(nil), ledger.Options{
-		Signer: keys.Signer, Verifier: keys.Verifier, Salt: keys.Salt, Index: repository.Indexer(read, collide, nil, nil),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	repo := &repository.Repository{Ledger: l, Read: read, Write: fhir.Write, Term: collide, Now: time.Now, Self: hippad.Principal{Kind: hippad.KindSelf, ID: "log.example"}}
-	config := crosswalk.Config{Ledger: l, Repository: repo}
-	c, err := crosswalk.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{Crosswalk: c, keys: keys}
-	t.Cleanup(func() { w.stop(t) })
+	w := &world{log: testlog.New(t)}
+	w.log.Term = func(hippad.Term) uint64 { return 1 }
+	w.open(t)
+	t.Cleanup(func() { w.log.Close(t) })
 	w.link(t, "Patient/1", "Patient/2")
 	real := w.entries(t, 0)[0]
 	forged := strings.ReplaceAll(string(real.Body), "Patient/2", "Patient/3")
@@ -330,16 +317,16 @@ func TestForgedLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	event := fhir.Write(hippad.Event{Entities: []hippad.Entity{{Details: []hippad.Detail{{Type: "hippad/1 crosswalk", Value: text}}}}})
-	w.report(t, forged, string(event.Body), strings.Repeat("{", 1000), dicom("Patient/3"))
-	if err := repo.Note(t.Context(), olga, repo.AuditLogUsed("something else")); err != nil {
+	w.log.Report(t, forged, string(event.Body), strings.Repeat("{", 1000), dicom("Patient/3"))
+	if err := w.log.Note(t.Context(), olga, w.log.AuditLogUsed("something else")); err != nil {
 		t.Fatal(err)
 	}
-	again, err := crosswalk.Open(t.Context(), config)
+	again, err := crosswalk.Open(t.Context(), crosswalk.Config{Ledger: w.log.Ledger, Repository: w.log.Repository})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.link(t, "Patient/8", "Patient/9")
-	for _, c := range []*crosswalk.Crosswalk{c, again} {
+	for _, c := range []*crosswalk.Crosswalk{w.Crosswalk, again} {
 		w.Crosswalk = c
 		if got := w.same("Patient/1"); !slices.Equal(got, []string{"Patient/2"}) || w.same("Patient/3") != nil {
 			t.Errorf("same: %v", got)

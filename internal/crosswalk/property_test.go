@@ -12,6 +12,7 @@ import (
 	"hippad"
 	"hippad/internal/seal"
 	"hippad/internal/storetest"
+	"hippad/internal/testlog"
 )
 
 // A naive crosswalk: sets of identifiers.
@@ -56,15 +57,15 @@ func (n naive) same(id string) (out []string) {
 // Whatever is linked and unlinked in whatever order, with the log breaking in between: Same is what sets would say, and with that symmetric and
 // transitive, and a restart replays what was there, to who, when and why.
 func TestReplayIsTheLiveState(t *testing.T) {
-	keys := keysFor(t)
+	keys := testlog.New(t).Keys
 	rapid.Check(t, func(t *rapid.T) { replayed(t, keys) })
 }
 
 func replayed(t *rapid.T, keys *seal.Keys) {
 	ctx := context.Background()
-	w := &world{store: storetest.NewMemory(nil), keys: keys, run: 64}
+	w := &world{log: &testlog.Log{Store: storetest.NewMemory(nil), Keys: keys, RunLength: 64}}
 	w.open(t)
-	defer func() { w.stop(t) }()
+	defer func() { w.log.Close(t) }()
 	var want naive
 	var all []string
 	for i := range 12 {
@@ -119,7 +120,7 @@ func replayed(t *rapid.T, keys *seal.Keys) {
 		case 6:
 			w.restart(t)
 		case 7: // more than is read without the index
-			w.report(t, slices.Repeat([]string{dicom("4711"), "{}"}, 40)...)
+			w.log.Report(t, slices.Repeat([]string{dicom("4711"), "{}"}, 40)...)
 		}
 	}
 	for _, id := range all {
@@ -149,7 +150,7 @@ func TestWhenTheLogFails(t *testing.T) {
 			t.Run(string(flavour)+" "+name, func(t *testing.T) {
 				w := open(t)
 				w.link(t, a, b)
-				w.store.FailNext(storetest.OpCommit, flavour, 1, hippad.Errorf(hippad.Unavailable, "disk full"))
+				w.log.Store.FailNext(storetest.OpCommit, flavour, 1, hippad.Errorf(hippad.Unavailable, "disk full"))
 				err := change(w)
 				live := w.same(a)
 				w.restart(t)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"hippad"
+	"hippad/internal/testlog"
 )
 
 func dicom(patient string) string {
@@ -39,8 +40,8 @@ func TestFormsMeet(t *testing.T) {
 		r4(`"identifier":{"value":"4711^^^&amp;1.2.3&amp;ISO"}`),
 		r5(`"identifier":{"system":"urn:oid:1.2.3","value":"4711"}`),
 	}
-	first := w.report(t, reports...)
-	end := w.report(t, dicom("4711^^^&amp;1.2.4&amp;ISO"), dicom("4711"), r4(`"reference":"Patient/4711"`)) + 3
+	first := w.log.Report(t, reports...)
+	end := w.log.Report(t, dicom("4711^^^&amp;1.2.4&amp;ISO"), dicom("4711"), r4(`"reference":"Patient/4711"`)) + 3
 	var want []int64
 	for i := range reports {
 		want = append(want, first+int64(i))
@@ -60,7 +61,7 @@ func TestFormsMeet(t *testing.T) {
 func TestLinksMeet(t *testing.T) {
 	w := open(t)
 	const cx, mrn, relative, url, stranger = "4711^^^&1.2.3&ISO", "https://x.example/mrn|9", "Patient/7", "https://y.example/fhir/Patient/12", "4711^^^&1.2.4&ISO"
-	first := w.report(t, dicom("4711^^^&amp;1.2.3&amp;ISO"), r4(`"identifier":{"system":"urn:oid:1.2.3","value":"4711"}`),
+	first := w.log.Report(t, dicom("4711^^^&amp;1.2.3&amp;ISO"), r4(`"identifier":{"system":"urn:oid:1.2.3","value":"4711"}`),
 		r4(`"identifier":{"system":"https://x.example/mrn","value":"9"}`), r4(`"reference":"Patient/7"`), r4(`"reference":"https://z.example/r4/Patient/7/_history/2"`),
 		r5(`"reference":"https://y.example/fhir/Patient/12"`), dicom("4711^^^&amp;1.2.4&amp;ISO"), dicom("4711"))
 	end := w.Ledger.Size()
@@ -76,7 +77,7 @@ func TestLinksMeet(t *testing.T) {
 			if got := w.search(t, vera, end, about(asked)); !slices.Equal(got, want) {
 				t.Errorf("%s, %s finds %v, want %v", when, asked, got, want)
 			}
-			patient := person("portal", hippad.RolePatient)
+			patient := testlog.Person("portal", hippad.RolePatient)
 			patient.Patient = asked
 			if got := w.search(t, patient, end, hippad.Query{}); !slices.Equal(got, want) {
 				t.Errorf("%s, the patient with %s sees %v, want %v", when, asked, got, want)
@@ -128,11 +129,11 @@ func TestWhatIsWrittenDown(t *testing.T) {
 	if got := w.search(t, vera, from, about("4711^^^&1.2.3&ISO")); got != nil {
 		t.Errorf("a patient finds %v", got)
 	}
-	patient := person("portal", hippad.RolePatient)
+	patient := testlog.Person("portal", hippad.RolePatient)
 	patient.Patient = "4711^^^&1.2.3&ISO"
 	w.search(t, patient, from, hippad.Query{})
 	for _, e := range w.entries(t, from) {
-		ev := read(e.Report)
+		ev := testlog.Read(e.Report)
 		if query := string(ev.Entities[0].Query); query != "patient=urn:oid:1.2.3|4711" || strings.Contains(string(e.Body), "Patient/7") {
 			t.Errorf("written down is %q", query)
 		}

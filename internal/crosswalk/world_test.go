@@ -6,127 +6,56 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"hippad"
-	"hippad/internal/atna"
 	"hippad/internal/crosswalk"
-	"hippad/internal/fhir"
-	"hippad/internal/ledger"
-	"hippad/internal/repository"
-	"hippad/internal/seal"
-	"hippad/internal/storetest"
+	"hippad/internal/testlog"
 )
-
-func read(r hippad.Report) hippad.Event {
-	if r.Media == hippad.MediaXML {
-		return atna.ReadXML(r.Body)
-	}
-	return fhir.Read(r.Body)
-}
 
 var (
-	olga = person("olga", hippad.RoleOfficer)
-	vera = person("vera", hippad.RoleReviewer)
-	pacs = person("pacs", hippad.RoleReporter)
+	olga = testlog.Person("olga", hippad.RoleOfficer)
+	vera = testlog.Person("vera", hippad.RoleReviewer)
 )
 
-func person(id string, roles ...hippad.Role) hippad.Caller {
-	return hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindPerson, ID: id}, Grant: hippad.Grant{Roles: roles}}
-}
-
-// A fatal is a test or a property.
-type fatal interface {
-	Helper()
-	Fatal(...any)
-	Fatalf(string, ...any)
-}
-
-// A world is a log with a crosswalk, whose store can be told to fail and which can be killed.
+// A world is a log with a crosswalk, which can be stopped and started.
 type world struct {
 	*crosswalk.Crosswalk
-	store *storetest.Memory
-	disk  ledger.Store // instead of store, if it is not nil
-	keys  *seal.Keys
-	run   int // entries of a run of the index; 0: as many as there really are
-}
-
-func keysFor(t testing.TB) *seal.Keys {
-	keys, err := seal.Open(t.Context(), t.TempDir(), seal.Options{Origin: "log.example"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
+	log *testlog.Log
 }
 
 func open(t testing.TB) *world {
-	w := &world{store: storetest.NewMemory(nil), keys: keysFor(t), run: 64}
+	w := &world{log: testlog.New(t)}
+	w.log.RunLength = 64
 	w.open(t)
-	t.Cleanup(func() { w.stop(t) })
+	t.Cleanup(func() { w.log.Close(t) })
 	return w
 }
 
-func (w *world) open(t fatal) {
+func (w *world) open(t testlog.T) {
 	t.Helper()
-	store := ledger.Store(w.store)
-	if w.disk != nil {
-		store = w.disk
-	}
-	l, err := ledger.Open(context.Background(), store, ledger.Options{
-		Signer: w.keys.Signer, Verifier: w.keys.Verifier, Salt: w.keys.Salt, RunLength: w.run,
-		Index: repository.Indexer(read, w.keys.Term, nil, nil),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	repo := &repository.Repository{
-		Ledger: l, Read: read, Write: fhir.Write, Term: w.keys.Term, Now: time.Now, Self: hippad.Principal{Kind: hippad.KindSelf, ID: "log.example"},
-	}
-	if w.Crosswalk, err = crosswalk.Open(context.Background(), crosswalk.Config{Ledger: l, Repository: repo}); err != nil {
-		t.Fatal(err)
-	}
-	repo.Same = w.Same
+	w.log.Open(t)
+	w.room(t)
 }
 
-func (w *world) stop(t fatal) {
-	if err := w.Ledger.Close(context.Background()); err != nil {
+// room opens the crosswalk on a log that is open.
+func (w *world) room(t testlog.T) {
+	t.Helper()
+	var err error
+	if w.Crosswalk, err = crosswalk.Open(context.Background(), crosswalk.Config{Ledger: w.log.Ledger, Repository: w.log.Repository}); err != nil {
 		t.Fatal(err)
 	}
+	w.log.Same = w.Same
 }
 
 // restart stops the log and opens it again with what its store has.
-func (w *world) restart(t fatal) {
+func (w *world) restart(t testlog.T) {
 	t.Helper()
-	w.stop(t)
-	state := w.store.State()
-	w.store = storetest.NewMemory(&state)
-	w.open(t)
-}
-
-// report records bodies as a reporter, and returns the index of the first.
-func (w *world) report(t fatal, bodies ...string) int64 {
-	t.Helper()
-	var f hippad.Frame
-	for _, b := range bodies {
-		media := hippad.MediaFHIRJSON
-		if strings.HasPrefix(b, "<") {
-			media = hippad.MediaXML
-		}
-		f.Reports = append(f.Reports, hippad.Report{Media: media, Body: []byte(b)})
-	}
-	wait, err := w.Repository.As(pacs, hippad.DoorNative).Record(context.Background(), f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ack, err := wait(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ack.Ranges[0].First
+	w.log.Reopen(t)
+	w.room(t)
 }
 
 // search returns the indexes, ascending, of what answers q below an index.
-func (w *world) search(t fatal, c hippad.Caller, below int64, q hippad.Query) (found []int64) {
+func (w *world) search(t testlog.T, c hippad.Caller, below int64, q hippad.Query) (found []int64) {
 	t.Helper()
 	q.Ascending = true
 	q.Before = &below
@@ -144,7 +73,7 @@ func about(patient string) hippad.Query {
 }
 
 // entries returns what is in the log from an index on.
-func (w *world) entries(t fatal, from int64) (all []hippad.Entry) {
+func (w *world) entries(t testlog.T, from int64) (all []hippad.Entry) {
 	t.Helper()
 	for e, err := range w.Ledger.Entries(context.Background(), from, w.Ledger.Size()) {
 		if err != nil {
@@ -156,7 +85,7 @@ func (w *world) entries(t fatal, from int64) (all []hippad.Entry) {
 }
 
 // link fails the test if the identifiers cannot be linked.
-func (w *world) link(t fatal, ids ...string) crosswalk.Change {
+func (w *world) link(t testlog.T, ids ...string) crosswalk.Change {
 	t.Helper()
 	got, err := w.Link(context.Background(), olga, ids, "same person")
 	if err != nil {
@@ -175,7 +104,7 @@ func (w *world) same(id string) (out []string) {
 }
 
 // everybody returns the whole list as text.
-func (w *world) everybody(t fatal) string {
+func (w *world) everybody(t testlog.T) string {
 	t.Helper()
 	var text strings.Builder
 	for after := int64(0); ; {
