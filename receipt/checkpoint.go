@@ -28,6 +28,11 @@ func OpenCheckpoint(text []byte, v note.Verifier) (tlog.Tree, error) {
 	if err != nil {
 		return tlog.Tree{}, fmt.Errorf("checkpoint: %w", err)
 	}
+	for _, sig := range n.Sigs { // note ignores the spare bits of the last letter; a checkpoint has one form
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return tlog.Tree{}, errors.New("checkpoint: a signature is not plain base64")
+		}
+	}
 	lines := strings.Split(n.Text, "\n")
 	if len(lines) < 4 {
 		return tlog.Tree{}, errors.New("checkpoint: fewer than three lines")

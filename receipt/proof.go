@@ -114,15 +114,36 @@ func Verify(text hippad.Receipt, body []byte, v note.Verifier) (Proof, error) {
 	if p.Leaf.Length != int64(len(body)) || p.Leaf.Commitment != Commit(p.Salt, sha256.Sum256(body)) {
 		return Proof{}, &Mismatch{"body", errors.New("this is not the body that the receipt is for")}
 	}
-	tree, err := OpenCheckpoint(p.Checkpoint, v)
-	if err != nil {
-		return Proof{}, &Mismatch{"checkpoint", err}
-	}
-	if p.Index >= tree.N {
-		return Proof{}, &Mismatch{"path", fmt.Errorf("entry %d is not in a tree of %d", p.Index, tree.N)}
-	}
-	if err := tlog.CheckRecord(p.Path, tree.N, tree.Hash, p.Index, tlog.RecordHash(p.Leaf.Append(nil))); err != nil {
-		return Proof{}, &Mismatch{"path", fmt.Errorf("the hashes do not lead from entry %d to the signed root", p.Index)}
+	if err := p.included(v); err != nil {
+		return Proof{}, err
 	}
 	return p, nil
+}
+
+// VerifyLeaf checks offline that the proof's leaf is at its index in the log that v belongs to, and returns the proof's content. It is what can be
+// checked of an entry whose body is gone: of the body it says nothing. The errors are those of Verify.
+func VerifyLeaf(text hippad.Receipt, v note.Verifier) (Proof, error) {
+	p, err := Parse(text)
+	if err != nil {
+		return Proof{}, err
+	}
+	if err := p.included(v); err != nil {
+		return Proof{}, err
+	}
+	return p, nil
+}
+
+// included tells why the leaf is not in the log that v belongs to.
+func (p Proof) included(v note.Verifier) error {
+	tree, err := OpenCheckpoint(p.Checkpoint, v)
+	if err != nil {
+		return &Mismatch{"checkpoint", err}
+	}
+	if p.Index >= tree.N {
+		return &Mismatch{"path", fmt.Errorf("entry %d is not in a tree of %d", p.Index, tree.N)}
+	}
+	if err := tlog.CheckRecord(p.Path, tree.N, tree.Hash, p.Index, tlog.RecordHash(p.Leaf.Append(nil))); err != nil {
+		return &Mismatch{"path", fmt.Errorf("the hashes do not lead from entry %d to the signed root", p.Index)}
+	}
+	return nil
 }

@@ -145,6 +145,38 @@ func TestEveryChangedByteIsNoticed(t *testing.T) {
 	}
 }
 
+// Of an entry whose body is gone the place in the log can still be checked, and nothing but the salt can be changed.
+func TestVerifyLeaf(t *testing.T) {
+	receipts, v := testLog(t, 7)
+	if p, err := receipt.VerifyLeaf(receipts[5], v); err != nil || p.Index != 5 {
+		t.Fatalf("entry %d, %v", p.Index, err)
+	}
+	p, err := receipt.Parse(receipts[5])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Leaf.Length++
+	var m *receipt.Mismatch
+	if _, err := receipt.VerifyLeaf(p.Marshal(), v); !errors.As(err, &m) || m.Step != "path" {
+		t.Errorf("a leaf of another length: %v", err)
+	}
+	if _, err := receipt.VerifyLeaf([]byte("no receipt"), v); err == nil {
+		t.Error("what is no receipt holds")
+	}
+}
+
+// A signature has spare bits in its last letter, which Ed25519 does not see: with them set it is not the signature that the log has written.
+func TestSpareBitsOfSignature(t *testing.T) {
+	receipts, v := testLog(t, 1)
+	at := len(bytes.TrimRight(receipts[0], "=\n")) - 1
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	text := bytes.Clone(receipts[0])
+	text[at] = letters[bytes.IndexByte([]byte(letters), text[at])+1]
+	if _, err := receipt.Verify(text, body(0), v); err == nil {
+		t.Errorf("%q instead of %q: still verifies", text[at], receipts[0][at])
+	}
+}
+
 func TestReceiptOfAnotherLog(t *testing.T) {
 	receipts, _ := testLog(t, 3)
 	_, vkey, err := note.GenerateKey(bytes.NewReader(make([]byte, 64)), testOrigin)
