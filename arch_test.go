@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"hippad/internal/document":   {},
 	"hippad/internal/disclosure": {"hippad", "hippad/internal/ledger", "hippad/internal/regulation", "hippad/internal/repository"},
 	"hippad/internal/breach":     {"hippad", "hippad/receipt", "hippad/internal/ledger", "hippad/internal/regulation", "hippad/internal/repository"},
+	"hippad/internal/review":     {"hippad", "hippad/internal/ledger", "hippad/internal/regulation", "hippad/internal/repository", "hippad/internal/sheet"},
 	"hippad/internal/hospital":   {"hippad"},
 	"hippad/internal/testlog": {"hippad", "hippad/internal/atna", "hippad/internal/fhir", "hippad/internal/ledger", "hippad/internal/repository", "hippad/internal/seal",
 		"hippad/internal/storetest"},
