@@ -69,6 +69,7 @@ install() {
 	have node || wanted="$wanted nodejs"
 	have npm || wanted="$wanted npm"
 	have openssl || wanted="$wanted openssl"
+	have pdftotext || wanted="$wanted poppler-utils"
 	have bao || have vault || has_venv || wanted="$wanted python3-venv"
 	have javac || wanted="$wanted openjdk-17-jdk-headless"
 	have mvn || wanted="$wanted maven"
@@ -85,6 +86,7 @@ install() {
 	has_rsyslog_tls || lack "a TLS driver of rsyslog (package rsyslog-openssl or rsyslog-gnutls)"
 	have logger || lack "logger (util-linux; package bsdutils)"
 	have openssl || lack "openssl, an independent client for the certificate tests"
+	have pdftotext || lack "pdftotext (package poppler-utils), which reads the letters that are made as PDF"
 	install_node_modules
 	install_java
 	install_syslog_ng

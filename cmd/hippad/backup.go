@@ -44,7 +44,7 @@ func (s *server) backupRoutes() []route {
 	return []route{{pattern: "POST /admin/backup", needs: hippad.ActBackup, handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		var in nothing
-		err := readCall(r, &in)
+		err := readCall(r, maxCall, &in)
 		if err == nil {
 			err = s.backup(r.Context(), front.CallerOf(r), w)
 		}

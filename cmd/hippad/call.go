@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
 
 	"hippad"
 	"hippad/internal/front"
@@ -41,11 +43,16 @@ type callError struct {
 
 // answers makes a route's handler of a function: what it returns is the answer.
 func answers[In, Out any](s *server, f func(context.Context, hippad.Caller, In) (Out, error)) http.Handler {
+	return answersUpTo(s, maxCall, f)
+}
+
+// answersUpTo is answers for requests that bring so many bytes: tables of people.
+func answersUpTo[In, Out any](s *server, limit int64, f func(context.Context, hippad.Caller, In) (Out, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A purge or the rotation of a key may take longer than a request usually has.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		var in In
-		out, err := *new(Out), readCall(r, &in)
+		out, err := *new(Out), readCall(r, limit, &in)
 		if err == nil {
 			out, err = f(r.Context(), front.CallerOf(r), in)
 		}
@@ -60,17 +67,59 @@ func answers[In, Out any](s *server, f func(context.Context, hippad.Caller, In) 
 	})
 }
 
+// A step is one line of an answer that takes long: how far it is, and at last what came out, or why nothing did.
+type step[Out any] struct {
+	Done   int64      `json:"done,omitzero"`
+	Total  int64      `json:"total,omitzero"`
+	Result *Out       `json:"result,omitzero"`
+	Error  *callError `json:"error,omitzero"`
+}
+
+// answersInSteps is answersUpTo for what goes through the whole log. f says how far it is, one goroutine at a time. An error before its first step is answered
+// as that of any call.
+func answersInSteps[In, Out any](s *server, limit int64, f func(ctx context.Context, who hippad.Caller, in In, progress func(done, total int64)) (Out, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.SetWriteDeadline(time.Time{})
+		begun := false
+		line := func(x step[Out]) {
+			if !begun {
+				w.Header().Set("Content-Type", "application/x-ndjson")
+				begun = true
+			}
+			if err := json.MarshalWrite(w, x); err == nil {
+				_, _ = io.WriteString(w, "\n")
+				_ = control.Flush()
+			}
+		}
+		var in In
+		out, err := *new(Out), readCall(r, limit, &in)
+		if err == nil {
+			out, err = f(r.Context(), front.CallerOf(r), in, func(done, total int64) { line(step[Out]{Done: done, Total: total}) })
+		}
+		switch {
+		case err == nil:
+			line(step[Out]{Result: &out})
+		case !begun:
+			s.refuseCall(w, r, err)
+		case r.Context().Err() == nil: // or else nobody listens any more
+			s.logCall(r, err)
+			line(step[Out]{Error: errorOf(err)})
+		}
+	})
+}
+
 // readCall reads the request of a call. Content-Type is asked for because no form of another site's page can send it.
-func readCall(r *http.Request, in any) error {
+func readCall(r *http.Request, limit int64, in any) error {
 	if r.Header.Get("Content-Type") != "application/json" {
 		return hippad.Errorf(hippad.Invalid, "want Content-Type application/json")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxCall+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
 		return hippad.Errorf(hippad.Invalid, "the request cannot be read")
 	}
-	if len(body) > maxCall {
-		return hippad.Errorf(hippad.TooLarge, "the request has more than %d bytes", maxCall)
+	if int64(len(body)) > limit {
+		return hippad.Errorf(hippad.TooLarge, "the request has more than %d bytes", limit)
 	}
 	if err := json.Unmarshal(body, in, json.RejectUnknownMembers(true)); err != nil {
 		return hippad.Errorf(hippad.Invalid, "the request is not what this address takes")
@@ -80,19 +129,31 @@ func readCall(r *http.Request, in any) error {
 
 // refuseCall answers an error.
 func (s *server) refuseCall(w http.ResponseWriter, r *http.Request, err error) {
-	kind := hippad.KindOf(err)
-	if kind == hippad.Internal {
+	s.logCall(r, err)
+	refuseAs(w, callStatus[hippad.KindOf(err)], err)
+}
+
+// logCall logs the cause of an error that does not leave the process.
+func (s *server) logCall(r *http.Request, err error) {
+	if hippad.KindOf(err) == hippad.Internal {
 		s.log.Error("call", "path", r.URL.Path, "error", err)
 	}
-	refuseAs(w, callStatus[kind], err)
+}
+
+func errorOf(err error) *callError {
+	message, hint := hippad.Public(err)
+	return &callError{message, hint, hippad.KindOf(err)}
+}
+
+func (e *callError) err(cause error) error {
+	return &hippad.Error{Kind: e.Kind, Message: e.Error, Hint: e.Hint, Cause: cause}
 }
 
 func refuseAs(w http.ResponseWriter, status int, err error) {
-	message, hint := hippad.Public(err)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.MarshalWrite(w, callError{message, hint, hippad.KindOf(err)})
+	_ = json.MarshalWrite(w, errorOf(err))
 }
 
 // call asks the server that c names, as the operator or whoever c says.
@@ -103,6 +164,31 @@ func call[Out any](ctx context.Context, c *connection, path string, in any) (out
 	}
 	defer body.Close()
 	return out, readJSON(body, &out)
+}
+
+// callInSteps is call for an answer that takes long, and shows how far it is.
+func callInSteps[Out any](cmd *cobra.Command, c *connection, path string, in any, label string) (out Out, err error) {
+	body, err := c.post(cmd.Context(), path, in)
+	if err != nil {
+		return out, err
+	}
+	defer body.Close()
+	bar := newProgress(cmd.ErrOrStderr(), label)
+	defer bar.end()
+	for lines := jsontext.NewDecoder(io.LimitReader(body, maxAnswer)); ; {
+		var x step[Out]
+		switch err := json.UnmarshalDecode(lines, &x); {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return out, hippad.Errorf(hippad.Unavailable, "the server's answer has no end").WithHint("try again: it was interrupted")
+		case err != nil:
+			return out, fmt.Errorf("read the server's answer: %w", err)
+		case x.Error != nil:
+			return out, x.Error.err(nil)
+		case x.Result != nil:
+			return *x.Result, nil
+		}
+		bar.set(x.Done, x.Total)
+	}
 }
 
 func readJSON(body io.Reader, out any) error {
@@ -151,5 +237,5 @@ func postTo(ctx context.Context, address string, config *tls.Config, token, path
 	if err := json.UnmarshalRead(io.LimitReader(answer.Body, maxCall), &e); err != nil || e.Error == "" {
 		return nil, hippad.Errorf(hippad.Unavailable, "the server at %s answered %s", address, answer.Status)
 	}
-	return nil, &hippad.Error{Kind: e.Kind, Message: e.Error, Hint: e.Hint, Cause: errors.New(answer.Status)}
+	return nil, e.err(errors.New(answer.Status))
 }

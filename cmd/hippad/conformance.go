@@ -30,8 +30,8 @@ func check(r hippad.Report) []hippad.Rule {
 	return atna.Check(r, fhir.Check)
 }
 
-// A breach of a rule by one sender.
-type breach struct {
+// A broken rule, by one sender.
+type brokenRule struct {
 	Rule     string `json:"rule"`
 	Standard string `json:"standard"`
 	Text     string `json:"text"`
@@ -41,15 +41,15 @@ type breach struct {
 
 // A senderReport is what one sender does right and wrong.
 type senderReport struct {
-	Reporter     string   `json:"reporter"`
-	Name         string   `json:"reporterName,omitempty"`
-	Organisation string   `json:"organisation,omitempty"`
-	Sender       string   `json:"sender,omitempty"` // as the messages name it: audit source, or APP-NAME
-	Entries      int64    `json:"entries"`
-	Conforming   int64    `json:"conforming"`
-	Breaches     []breach `json:"breaches"` // the most frequent first
+	Reporter     string       `json:"reporter"`
+	Name         string       `json:"reporterName,omitempty"`
+	Organisation string       `json:"organisation,omitempty"`
+	Sender       string       `json:"sender,omitempty"` // as the messages name it: audit source, or APP-NAME
+	Entries      int64        `json:"entries"`
+	Conforming   int64        `json:"conforming"`
+	Breaches     []brokenRule `json:"breaches"` // the most frequent first
 
-	byRule map[string]*breach
+	byRule map[string]*brokenRule
 }
 
 // maxSenders bounds how many senders one report tells apart: a name is free text.
@@ -66,7 +66,7 @@ func (c conformance) add(e hippad.Entry) {
 	key := [2]string{e.Reporter.String(), sender}
 	s := c[key]
 	if s == nil {
-		s = &senderReport{Reporter: key[0], Name: e.Reporter.Name, Organisation: e.Reporter.Organisation, Sender: sender, byRule: map[string]*breach{}}
+		s = &senderReport{Reporter: key[0], Name: e.Reporter.Name, Organisation: e.Reporter.Organisation, Sender: sender, byRule: map[string]*brokenRule{}}
 		c[key] = s
 	}
 	s.Entries++
@@ -77,7 +77,7 @@ func (c conformance) add(e hippad.Entry) {
 	for _, rule := range broken {
 		b := s.byRule[rule.ID]
 		if b == nil {
-			b = &breach{Rule: rule.ID, Standard: rule.Standard, Text: rule.Text, Example: e.Index}
+			b = &brokenRule{Rule: rule.ID, Standard: rule.Standard, Text: rule.Text, Example: e.Index}
 			s.byRule[rule.ID] = b
 		}
 		b.Count++
@@ -99,11 +99,11 @@ func senderOf(ev hippad.Event) string {
 func (c conformance) sorted() []*senderReport {
 	all := slices.Collect(maps.Values(c))
 	for _, s := range all {
-		s.Breaches = []breach{}
+		s.Breaches = []brokenRule{}
 		for _, b := range s.byRule {
 			s.Breaches = append(s.Breaches, *b)
 		}
-		slices.SortFunc(s.Breaches, func(a, b breach) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Rule, b.Rule)) })
+		slices.SortFunc(s.Breaches, func(a, b brokenRule) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Rule, b.Rule)) })
 	}
 	slices.SortFunc(all, func(a, b *senderReport) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Reporter, b.Reporter), cmp.Compare(a.Sender, b.Sender))

@@ -82,6 +82,7 @@ Start with:  hippad demo`,
 		{"senders", "Who reports, and who is told:", []*cobra.Command{newSources(), newConformance(), newForward(), newCrosswalk()}},
 		{"who", "Who may:", []*cobra.Command{newMember(), newEnroll(), newRenew(), newAuthority(), newAccount()}},
 		{"keep", "What is kept, and how:", []*cobra.Command{newRetention(), newHold(), newPurge(), newExport(), newRequest(), newKey(), newBackup(), newRestore()}},
+		{"law", "What the law asks:", []*cobra.Command{newDisclosures(), newDisclose(), newAccess(), newBreach(), newReview(), newCompliance()}},
 		{"more", "And:", []*cobra.Command{newDemo(), newBench(), newVersion()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

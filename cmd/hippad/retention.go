@@ -79,26 +79,29 @@ func (s *server) custodyRoutes() []route {
 		{pattern: "POST /admin/export/ask", needs: hippad.ActExport, handler: answers(s, func(ctx context.Context, c hippad.Caller, in exportIn) (custody.Request, error) {
 			return s.custody.AskExport(ctx, c, in.Query, in.Reason)
 		})},
-		{pattern: "POST /admin/export/fetch", needs: hippad.ActExport, handler: http.HandlerFunc(s.fetchExport)},
+		{pattern: "POST /admin/export/fetch", needs: hippad.ActExport, handler: s.archive("export", s.custody.Export)},
 	}...)
 }
 
-// fetchExport answers with the archive. Once its first byte is out an error can only end the connection, and the archive has no end.
-func (s *server) fetchExport(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	var in idIn
-	if err := readCall(r, &in); err != nil {
-		s.refuseCall(w, r, err)
-		return
-	}
-	out := &begun{w: w}
-	if err := s.custody.Export(r.Context(), front.CallerOf(r), in.ID, out); err != nil {
-		if out.yes {
-			s.log.Error("export", "request", in.ID, "error", err)
-			panic(http.ErrAbortHandler)
+// archive answers with the archive that write writes for a number. Once its first byte is out an error can only end the connection, and the archive
+// has no end.
+func (s *server) archive(what string, write func(context.Context, hippad.Caller, int64, io.Writer) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		var in idIn
+		if err := readCall(r, maxCall, &in); err != nil {
+			s.refuseCall(w, r, err)
+			return
 		}
-		s.refuseCall(w, r, err)
-	}
+		out := &begun{w: w}
+		if err := write(r.Context(), front.CallerOf(r), in.ID, out); err != nil {
+			if out.yes {
+				s.log.Error(what, "number", in.ID, "error", err)
+				panic(http.ErrAbortHandler)
+			}
+			s.refuseCall(w, r, err)
+		}
+	})
 }
 
 // begun writes an archive as an answer and notes that it has begun.

@@ -38,7 +38,8 @@ func (s *server) routes() []route {
 		{pattern: "GET /readyz", open: true, handler: http.HandlerFunc(s.ready)},
 	}
 	for _, more := range [][]route{s.fhirRoutes(), s.memberRoutes(), s.enrolRoutes(), s.authorityRoutes(), s.accountRoutes(), s.keyRoutes(),
-		s.custodyRoutes(), s.crosswalkRoutes(), s.backupRoutes(), s.pageRoutes(), s.sourceRoutes(), s.forwardRoutes()} {
+		s.custodyRoutes(), s.crosswalkRoutes(), s.backupRoutes(), s.pageRoutes(), s.sourceRoutes(), s.forwardRoutes(),
+		s.disclosureRoutes(), s.breachRoutes(), s.reviewRoutes(), s.complianceRoutes()} {
 		all = append(all, more...)
 	}
 	return all

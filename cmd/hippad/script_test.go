@@ -26,6 +26,7 @@ import (
 //	forge DIR INDEX BEFORE AFTER     replace text in the body of an entry, behind the log's back
 //	size FILE BYTES                  make a file of so many bytes of text
 //	capture NAME REGEXP              set $NAME to what matches in the last command's stdout
+//	day NAME DAYS                    set $NAME to the day so many days from now, UTC
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -35,7 +36,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": scriptExits, "ready": scriptReady, "forge": scriptForge, "size": scriptSize, "capture": scriptCapture,
+			"exits": scriptExits, "ready": scriptReady, "forge": scriptForge, "size": scriptSize, "capture": scriptCapture, "day": scriptDay,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -139,6 +140,15 @@ func scriptCapture(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("nothing in stdout matches %s", args[1])
 	}
 	ts.Setenv(args[0], found)
+}
+
+func scriptDay(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: day NAME DAYS")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Setenv(args[0], time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly))
 }
 
 // Every command explains itself: what it does in one line and at length, with an example, and every flag with a word.

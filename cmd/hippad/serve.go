@@ -40,6 +40,7 @@ type serveConfig struct {
 	Master      masterFlags       // where the master key is
 	OIDC        string            // file that describes an OpenID Connect provider
 	Retention   string            // file that describes the classes of retention
+	Entity      string            // file that describes the organisation that answers for the log
 	Forward     string            // file with the forwarding rules
 	SilentAfter []string          // how long reporters may be silent: TIME or NAME=TIME
 	Limits      repository.Limits // rates of reports
@@ -98,6 +99,7 @@ are let in by network, with --trust, and recorded by their address.`,
 	f.BoolVar(&c.LegacyTLS, "legacy-tls", false, "also offer TLS_RSA_WITH_AES_128_CBC_SHA, which RFC 9662 keeps for old syslog senders")
 	f.StringVar(&c.OIDC, "oidc", "", "JSON `FILE` that describes the OpenID Connect provider by which people sign in")
 	f.StringVar(&c.Retention, "retention", "", "JSON `FILE` with the classes of retention (default: six years for everything)")
+	f.StringVar(&c.Entity, "organisation", "", "`FILE` that describes who answers for the log: name, address, contact, time zone, what is its own (docs/operations.md)")
 	f.StringVar(&c.Forward, "forward", "", "JSON `FILE` with the rules by which reports are forwarded: see hippad forward --help")
 	f.StringArrayVar(&c.SilentAfter, "silent-after", nil, "record reporters that are silent for so long, a `TIME` like 6h, or NAME=6h for one; may be repeated (default: by the habit of each)")
 	f.Float64Var(&c.Limits.ReporterReports, "reporter-rate", 0, "reports a second that one reporter may send; 0 for any `NUMBER`")

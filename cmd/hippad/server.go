@@ -17,9 +17,11 @@ import (
 	"hippad"
 	"hippad/internal/account"
 	"hippad/internal/atna"
+	"hippad/internal/breach"
 	"hippad/internal/completeness"
 	"hippad/internal/crosswalk"
 	"hippad/internal/custody"
+	"hippad/internal/disclosure"
 	"hippad/internal/durable"
 	"hippad/internal/fhir"
 	"hippad/internal/forward"
@@ -29,34 +31,40 @@ import (
 	"hippad/internal/localstore"
 	"hippad/internal/regulation"
 	"hippad/internal/repository"
+	"hippad/internal/review"
 	"hippad/internal/seal"
 	"hippad/wire"
 )
 
 // A server is one opened data directory with its listeners.
 type server struct {
-	config     serveConfig
-	log        *slog.Logger
-	store      *localstore.Store
-	ledger     *ledger.Ledger
-	keys       *seal.Keys
-	authority  *identity.Authority
-	throttle   *identity.Throttle
-	accounts   *account.Accounts
-	classes    *regulation.Classes
-	repo       *repository.Repository
-	custody    *custody.Custody
-	crosswalk  *crosswalk.Crosswalk
-	sources    *completeness.Completeness
-	forward    *forward.Forwarder
-	front      *front.Server
-	fhir       *fhir.Handler
-	syslog     *atna.Server
-	listeners  []net.Listener
-	udp        net.PacketConn
-	backingUp  sync.Mutex
-	unrecorded bool   // the start is not in the log yet; the watch's
-	setupCode  string // makes the first account; empty when there is one
+	config      serveConfig
+	log         *slog.Logger
+	store       *localstore.Store
+	ledger      *ledger.Ledger
+	keys        *seal.Keys
+	authority   *identity.Authority
+	throttle    *identity.Throttle
+	accounts    *account.Accounts
+	classes     *regulation.Classes
+	entity      *regulation.Organisation
+	repo        *repository.Repository
+	custody     *custody.Custody
+	crosswalk   *crosswalk.Crosswalk
+	disclosures *disclosure.Disclosures
+	breaches    *breach.Breaches
+	reviews     *review.Reviews
+	sources     *completeness.Completeness
+	forward     *forward.Forwarder
+	front       *front.Server
+	fhir        *fhir.Handler
+	syslog      *atna.Server
+	listeners   []net.Listener
+	udp         net.PacketConn
+	backingUp   sync.Mutex
+	counting    sync.Mutex // of the whole log, one at a time
+	unrecorded  bool       // the start is not in the log yet; the watch's
+	setupCode   string     // makes the first account; empty when there is one
 
 	unreadable repository.Unreadable
 }
@@ -98,6 +106,9 @@ func openServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server
 		c.Origin = strings.ToLower(host) + "/hippad"
 	}
 	if s.classes, err = openClasses(c.Retention); err != nil {
+		return nil, err
+	}
+	if s.entity, err = openEntity(c.Entity, host); err != nil {
 		return nil, err
 	}
 	if s.store, err = localstore.Open(filepath.Join(c.Data, "store"), c.store); err != nil {
@@ -220,7 +231,16 @@ func (s *server) wire(ctx context.Context) (err error) {
 		return err
 	}
 	s.repo.Same = s.crosswalk.Same
+	if s.disclosures, err = disclosure.Open(ctx, disclosure.Config{Repository: s.repo, Organisation: s.entity, Now: s.config.now}); err != nil {
+		return err
+	}
 	if s.custody, err = s.openCustody(ctx); err != nil {
+		return err
+	}
+	if s.breaches, err = s.openBreaches(ctx); err != nil {
+		return err
+	}
+	if s.reviews, err = s.openReviews(ctx); err != nil {
 		return err
 	}
 	if s.forward, err = s.openForward(ctx); err != nil {

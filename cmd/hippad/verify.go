@@ -26,9 +26,6 @@ log.vkey in a server's data directory. The exit code is 0 for yes and 1 for no.`
   hippad verify 41.tlog-proof audit.xml --key audit.hospital.example/log+5f8c1c1e+AQ...`,
 		Args: exactArgs("RECEIPT", "BODY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if key == "" {
-				return usagef("--key is missing: without the log's public key nothing is proved")
-			}
 			verifier, err := readVerifier(key)
 			if err != nil {
 				return err
@@ -63,6 +60,9 @@ log.vkey in a server's data directory. The exit code is 0 for yes and 1 for no.`
 
 // readVerifier reads a public key given as text or as the name of a file.
 func readVerifier(key string) (note.Verifier, error) {
+	if key == "" {
+		return nil, usagef("--key is missing: without the log's public key nothing is proved")
+	}
 	if text, err := os.ReadFile(key); err == nil {
 		v, err := note.NewVerifier(strings.TrimSpace(string(text)))
 		if err != nil {
