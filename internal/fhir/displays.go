@@ -2,6 +2,7 @@ package fhir
 
 import (
 	"strings"
+	"sync"
 
 	"hippad"
 )
@@ -172,8 +173,8 @@ datasubject data subject
 humanuser human user`,
 }
 
-// displays has what a code system calls each of its codes.
-var displays = func() map[hippad.Code]string {
+// displays has what a code system calls each of its codes. It is made at the first question: most commands show no FHIR.
+var displays = sync.OnceValue(func() map[hippad.Code]string {
 	m := make(map[hippad.Code]string)
 	for system, list := range conceptLists {
 		for line := range strings.Lines(list) {
@@ -182,7 +183,7 @@ var displays = func() map[hippad.Code]string {
 		}
 	}
 	return m
-}()
+})
 
 // display returns what is to be shown for a code of which a sender says something: the code system's own word; for a code
 // that its system, as far as it is listed here, does not have, nothing that could contradict it; or else what the sender says.
@@ -190,7 +191,7 @@ func display(system, code, said string) string {
 	if said == "" {
 		return ""
 	}
-	if d, ok := displays[hippad.Code{System: system, Code: code}]; ok {
+	if d, ok := displays()[hippad.Code{System: system, Code: code}]; ok {
 		return d
 	}
 	if _, listed := conceptLists[system]; listed {

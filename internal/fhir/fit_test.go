@@ -139,7 +139,7 @@ func TestDisplay(t *testing.T) {
 			t.Errorf("%q", c)
 		}
 	}
-	if n := len(displays); n < 140 {
+	if n := len(displays()); n < 140 {
 		t.Errorf("only %d codes", n)
 	}
 }

@@ -252,7 +252,7 @@ func (w *jsonWriter) member(same []*xmlElement, def elementDef) {
 	if extras {
 		write("_"+same[0].name, func(e *xmlElement) {
 			if isPrimitive(e, def) && (e.id != "" || len(e.children) > 0) {
-				w.object(e, typeDefs["Element"])
+				w.object(e, typeDefs()["Element"])
 			} else {
 				w.out = append(w.out, "null"...)
 			}
@@ -289,7 +289,7 @@ func (w *jsonWriter) value(e *xmlElement, def elementDef) {
 		w.resource(e.children[0])
 	default:
 		w.exact = w.exact && def.of != "Resource" && (e.url == "" || def.of == "Extension") && (e.id != "" || e.url != "" || len(e.children) > 0)
-		w.object(e, typeDefs[def.of])
+		w.object(e, typeDefs()[def.of])
 	}
 }
 

@@ -1,6 +1,9 @@
 package fhir
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // definitionText lists the elements of the types that an AuditEvent and our answers are made of, in the order in which XML demands
 // them (http://hl7.org/fhir/R4/xml.html): a type and its elements a line, an element as name:type, with a star if it repeats. A
@@ -88,7 +91,8 @@ type typeDef struct {
 	choices  []int
 }
 
-var typeDefs = func() map[string]*typeDef {
+// typeDefs is made at the first question, as most commands read no XML.
+var typeDefs = sync.OnceValue(func() map[string]*typeDef {
 	m := make(map[string]*typeDef)
 	for line := range strings.Lines(definitionText) {
 		words := strings.Fields(line)
@@ -119,7 +123,7 @@ var typeDefs = func() map[string]*typeDef {
 		m[name] = def
 	}
 	return m
-}()
+})
 
 // anywhere are elements that mean the same wherever they are: what is taken for known inside a type that is not.
 var anywhere = map[string]elementDef{
@@ -160,7 +164,7 @@ func choiceType(of string) string {
 	case "Age", "Count", "Distance", "Duration", "SimpleQuantity":
 		return "Quantity"
 	}
-	if _, ok := typeDefs[of]; ok {
+	if _, ok := typeDefs()[of]; ok {
 		return of
 	}
 	return "string"
@@ -171,11 +175,11 @@ func choiceType(of string) string {
 func resourceDef(name string, r5 bool) *typeDef {
 	switch {
 	case name != auditEvent:
-		return typeDefs[name]
+		return typeDefs()[name]
 	case r5:
-		return typeDefs["AuditEvent5"]
+		return typeDefs()["AuditEvent5"]
 	}
-	return typeDefs["AuditEvent4"]
+	return typeDefs()["AuditEvent4"]
 }
 
 // onlyR5 tells whether no AuditEvent but one of R5 has the element.

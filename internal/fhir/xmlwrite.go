@@ -229,7 +229,7 @@ func (w *xmlWriter) element(name string, value, extra []byte, def elementDef, de
 		return true
 	}
 	w.out.WriteByte('>')
-	if !w.children(extra, typeDefs["Element"], depth+1, "id") {
+	if !w.children(extra, typeDefs()["Element"], depth+1, "id") {
 		return false
 	}
 	w.close(name)
@@ -268,7 +268,7 @@ func (w *xmlWriter) complex(name string, object []byte, def elementDef, depth in
 		w.attribute(object, "url")
 	}
 	w.out.WriteByte('>')
-	if !w.children(object, typeDefs[def.of], depth+1, written...) {
+	if !w.children(object, typeDefs()[def.of], depth+1, written...) {
 		return false
 	}
 	w.close(name)

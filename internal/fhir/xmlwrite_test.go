@@ -217,9 +217,9 @@ func TestDefinitions(t *testing.T) {
 		}
 		for name, elements := range order {
 			_, backbone, _ := strings.Cut(name, ".")
-			def := typeDefs[backbone+suffix]
+			def := typeDefs()[backbone+suffix]
 			if name == auditEvent {
-				def = typeDefs[auditEvent+suffix]
+				def = typeDefs()[auditEvent+suffix]
 			}
 			if def == nil {
 				t.Errorf("%s of %s has no definition", name, r)
@@ -232,7 +232,7 @@ func TestDefinitions(t *testing.T) {
 					t.Errorf("%s.%s of %s: known %v, at %d", name, e[0], r, known, place)
 				}
 				last = place
-				if _, complex := typeDefs[e[1]]; complex && el.of != e[1] {
+				if _, complex := typeDefs()[e[1]]; complex && el.of != e[1] {
 					t.Errorf("%s.%s of %s: a %s, want %s", name, e[0], r, el.of, e[1])
 				}
 			}
