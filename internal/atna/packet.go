@@ -64,6 +64,9 @@ func (s *Server) readPackets(ctx context.Context, pc net.PacketConn, queue chan<
 			s.Empty.Add(1)
 			continue
 		}
+		if _, ok := priority(buf[:n]); !ok && s.Unexpected != nil {
+			s.Unexpected(from, buf[:n])
+		}
 		f := frame{body: buf[:n]}
 		if limit := s.maxMessage(); n > limit {
 			f = frame{buf[:limit], hippad.Truncated}

@@ -39,6 +39,9 @@ type Server struct {
 	Idle       time.Duration // a connection that delivers no complete message for so long is closed; 0 means DefaultIdle
 	Unfinished time.Duration // and one that has begun a message, or sends what is none, after so long; 0 means DefaultUnfinished
 	Log        *slog.Logger  // nil: nothing is logged
+	// Unexpected is told of every datagram that does not begin as a syslog message does, before it is treated like any other. It must
+	// neither block nor keep the octets. It may be nil.
+	Unexpected func(from net.Addr, datagram []byte)
 
 	Messages    atomic.Int64 // reports taken off the wire, repaired, cut and stray ones included
 	Repairs     atomic.Int64 // messages whose frame boundary was wrong: hippad.Framing

@@ -4,6 +4,8 @@
 //
 // It knows no door from inside: it is given functions. The invariant: until the TLS handshake is done and the tongue is
 // known, a connection costs bounded memory and bounded time.
+//
+// What such a connection was is package traffic's to say.
 package front
 
 import (
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"hippad"
+	"hippad/internal/traffic"
 )
 
 // ALPN names, best first: what the TLS configuration must offer.
@@ -31,8 +34,9 @@ const (
 	httpIdle       = 2 * time.Minute
 	// httpBodyTime bounds a whole request and its answer: 16 MiB in a minute is a slow modem.
 	httpBodyTime = time.Minute
-	// firstBytes is how much is looked at to tell a tongue.
-	firstBytes = 16
+	// firstBytes is how much of a connection is read at first; longestWord is what it takes to tell a tongue.
+	firstBytes  = 64
+	longestWord = 16
 )
 
 // A Server is the front of one port. The fields must be set before Serve.
@@ -45,7 +49,9 @@ type Server struct {
 	// Refused is told of every connection that ends because of who it is from: a handshake that failed, a caller without the
 	// right to what a door does. It must not block. It may be nil.
 	Refused func(from net.Addr, label Label, err error)
-	Limits  Limits
+	// Unexpected is told of every connection that belongs to no door: what it was. It must not block. It may be nil.
+	Unexpected func(traffic.Sighting)
+	Limits     Limits
 	// Quiet is how long a client without ALPN may be connected before it says its first byte; 0 is a day. It is long
 	// because a syslog sender that connects ahead of its first event loses that event when it is thrown out: RFC
 	// 5425 has no acknowledgement that would tell it.
@@ -56,6 +62,10 @@ type Server struct {
 
 	counts
 	guests guests
+	secure struct {
+		sync.Once
+		config *tls.Config // TLS, and keeps the ClientHello for as long as a connection is not at its door
+	}
 }
 
 // Limits bound what connections cost. Zero fields have the defaults named.
@@ -77,6 +87,7 @@ func (l Limits) withDefaults() Limits {
 // Serve accepts on l until ctx ends, then lets the doors finish and returns nil. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.guests.init(s.Limits.withDefaults())
+	s.secure.Do(s.listenToHello)
 	web := newHandover(l.Addr())
 	hs := &http.Server{
 		Handler: s.HTTP, ReadHeaderTimeout: httpHeaderTime, ReadTimeout: httpBodyTime, WriteTimeout: httpBodyTime, IdleTimeout: httpIdle,
@@ -114,6 +125,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		g, ok := s.guests.enter(c)
 		if !ok {
+			s.unexpected(traffic.Describe(traffic.Verdict{Label: traffic.Unread, Confidence: traffic.Weak}, nil, c.RemoteAddr(), c.LocalAddr()), time.Now())
 			s.reject(c, LabelTooMany)
 			continue
 		}
@@ -141,25 +153,27 @@ func isTemporary(err error) bool {
 
 // welcome takes one connection as far as its door.
 func (s *Server) welcome(ctx context.Context, raw *guest, web *handover) {
-	_ = raw.SetDeadline(time.Now().Add(handshakeTime))
+	began := time.Now()
+	_ = raw.SetDeadline(began.Add(handshakeTime))
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Now()) })
-	first, conn, err := peek(raw, 1)
+	first, plain, err := peek(raw, 1)
 	if err != nil || first[0] != recordHandshake {
 		stop()
-		s.reject(raw, labelPlain(first, err))
+		s.stranger(ctx, raw, plain, err, began)
 		return
 	}
-	tc := tls.Server(conn, s.TLS)
+	tc := tls.Server(plain, s.secure.config)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		stop()
 		s.Log.Debug("tls handshake", "from", raw.RemoteAddr(), "error", err)
+		s.sawHello(ctx, plain, err, began)
 		s.refuse(ctx, raw, LabelHandshake, err)
 		return
 	}
 	who := s.Admit(tc.ConnectionState(), raw.RemoteAddr())
 	s.guests.name(raw, who.Principal)
 	tongue := tc.ConnectionState().NegotiatedProtocol
-	conn = tc
+	var conn net.Conn = tc
 	if tongue == "" {
 		quiet := s.Quiet
 		if quiet == 0 {
@@ -169,13 +183,15 @@ func (s *Server) welcome(ctx context.Context, raw *guest, web *handover) {
 		if ctx.Err() != nil { // it may have ended just before: then this deadline has undone the one that ends the wait
 			_ = raw.SetDeadline(time.Now())
 		}
-		tongue, conn, err = recognise(tc)
-		if err != nil {
+		word, inside, err := recognise(tc)
+		if err != nil || word == "" {
 			stop()
-			s.reject(tc, LabelSilent)
+			s.strangerInside(ctx, tc, inside, plain, len(who.Roles) > 0, err, began)
 			return
 		}
+		tongue, conn = word, inside
 	}
+	plain.hello = nil
 	// From here the door owns the deadlines. A ctx that ended in between has set one in the past: the door sees ctx too.
 	if !stop() {
 		s.reject(tc, "")
@@ -201,8 +217,6 @@ func (s *Server) welcome(ctx context.Context, raw *guest, web *handover) {
 		if !web.give(conn, who) {
 			s.reject(tc, "")
 		}
-	default:
-		s.reject(tc, LabelUnknown)
 	}
 }
 

@@ -30,7 +30,7 @@ type house struct {
 }
 
 // open starts a front with doors that report the first bytes they see.
-func open(t *testing.T, limits ...Limits) *house {
+func open(t testing.TB, limits ...Limits) *house {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -141,10 +141,10 @@ func TestNobody(t *testing.T) {
 		say    string
 		want   Label
 	}{
-		{false, "GET / HTTP/1.1\r\n\r\n", LabelPlainHTTP},
-		{false, "<85>1 - - - - - -\n", LabelPlainSyslog},
-		{false, "20 <85>1 ", LabelPlainSyslog},
-		{false, "SSH-2.0-OpenSSH_9.2\r\n", LabelSSH},
+		{false, "GET / HTTP/1.1\r\n\r\n", LabelPlain},
+		{false, "<85>1 - - - - - -\n", LabelPlain},
+		{false, "20 <85>1 ", LabelPlain},
+		{false, "SSH-2.0-OpenSSH_9.2\r\n", LabelPlain},
 		{false, "\x00\x00\x00\x11conf", LabelPlain},
 		{false, "", LabelSilent},
 		{false, "\x16\x03\x01\x00\x05hello", LabelHandshake},

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -9,24 +10,21 @@ import (
 	"time"
 )
 
-// A Label says what a connection was that belonged to no door.
+// A Label says why a connection ended that belonged to no door. What it was is a traffic.Label.
 type Label string
 
 // The labels.
 const (
-	LabelPlainHTTP   Label = "http without tls"
-	LabelPlainSyslog Label = "syslog without tls"
-	LabelSSH         Label = "ssh"
-	LabelPlain       Label = "no tls"
-	LabelSilent      Label = "silent"
-	LabelHandshake   Label = "tls handshake failed"
-	LabelNobody      Label = "may not report"
-	LabelTooMany     Label = "too many connections"
-	LabelUnknown     Label = "unknown inside tls"
+	LabelPlain     Label = "no tls"
+	LabelSilent    Label = "silent"
+	LabelHandshake Label = "tls handshake failed"
+	LabelNobody    Label = "may not report"
+	LabelTooMany   Label = "too many connections"
+	LabelUnknown   Label = "unknown inside tls"
 )
 
 // Labels lists them all.
-var Labels = []Label{LabelPlainHTTP, LabelPlainSyslog, LabelSSH, LabelPlain, LabelSilent, LabelHandshake, LabelNobody, LabelTooMany, LabelUnknown}
+var Labels = []Label{LabelPlain, LabelSilent, LabelHandshake, LabelNobody, LabelTooMany, LabelUnknown}
 
 type counts struct{ m sync.Map } // Label -> *atomic.Int64
 
@@ -55,10 +53,10 @@ const (
 var methods = []string{"GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "PATCH ", "DELETE ", "TRACE ", "CONNECT "}
 
 // recognise tells a tongue from the first bytes inside TLS, which the returned connection replays; "" is none.
-func recognise(c net.Conn) (string, net.Conn, error) {
+func recognise(c net.Conn) (string, *replay, error) {
 	first, conn, err := peek(c, 1)
 	if err != nil {
-		return "", nil, err
+		return "", conn, err
 	}
 	switch b := first[0]; {
 	case b >= '1' && b <= '9', b == '<':
@@ -68,11 +66,11 @@ func recognise(c net.Conn) (string, net.Conn, error) {
 	}
 	// A word: read on until it is one of ours or cannot become one. Who has begun to speak has no day for the rest of it.
 	if err := c.SetReadDeadline(time.Now().Add(handshakeTime)); err != nil {
-		return "", nil, err
+		return "", conn, err
 	}
-	for n := 2; n <= firstBytes; n++ {
+	for n := 2; n <= longestWord; n++ {
 		if first, conn, err = peek(conn, n); err != nil {
-			return "", nil, err
+			return "", conn, err
 		}
 		could := false
 		for _, m := range append(methods, nativeMagic) {
@@ -93,48 +91,35 @@ func recognise(c net.Conn) (string, net.Conn, error) {
 	return "", conn, nil
 }
 
-// labelPlain names a connection that does not begin with a TLS handshake.
-func labelPlain(first []byte, err error) Label {
-	switch {
-	case err != nil:
-		return LabelSilent
-	case first[0] == '<' || first[0] >= '1' && first[0] <= '9':
-		return LabelPlainSyslog
-	case first[0] == 'S':
-		return LabelSSH
-	case first[0] >= 'A' && first[0] <= 'Z':
-		return LabelPlainHTTP
-	}
-	return LabelPlain
-}
-
-// peek reads at least n bytes and returns them with a connection that will read them again.
-func peek(c net.Conn, n int) ([]byte, net.Conn, error) {
+// peek reads at least n bytes, and what else there is up to firstBytes, and returns them with a connection that will read them
+// again. After an error it returns what there was.
+func peek(c net.Conn, n int) ([]byte, *replay, error) {
 	r, ok := c.(*replay)
 	if !ok {
 		r = &replay{Conn: c}
 	}
-	for len(r.first) < n {
-		b := make([]byte, n-len(r.first))
-		got, err := io.ReadAtLeast(r.Conn, b, len(b))
-		r.first = append(r.first, b[:got]...)
+	if have := r.end - r.at; have < n {
+		got, err := io.ReadAtLeast(r.Conn, r.first[r.end:], n-have)
+		r.end += got
 		if err != nil {
-			return nil, nil, err
+			return r.first[r.at:r.end], r, err
 		}
 	}
-	return r.first, r, nil
+	return r.first[r.at:r.end], r, nil
 }
 
 // replay is a connection some of whose bytes have been looked at already.
 type replay struct {
 	net.Conn
-	first []byte
+	first   [firstBytes]byte
+	at, end int                  // of what has not been read again
+	hello   *tls.ClientHelloInfo // of the handshake over it
 }
 
 func (r *replay) Read(p []byte) (int, error) {
-	if len(r.first) > 0 {
-		n := copy(p, r.first)
-		r.first = r.first[n:]
+	if r.at < r.end {
+		n := copy(p, r.first[r.at:r.end])
+		r.at += n
 		return n, nil
 	}
 	return r.Conn.Read(p)
