@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"hippad/spool":               {"hippad"},
 	"hippad/internal/front":      {"hippad", "hippad/internal/traffic"},
 	"hippad/internal/traffic":    {},
+	"hippad/internal/port":       {"hippad"},
 	"hippad/internal/atna":       {"hippad"},
 	"hippad/internal/fhir":       {"hippad"},
 	"hippad/internal/tlog":       {"hippad"},
