@@ -70,7 +70,19 @@ install() {
 	have npm || wanted="$wanted npm"
 	have openssl || wanted="$wanted openssl"
 	have pdftotext || wanted="$wanted poppler-utils"
+	have ss && have ip || wanted="$wanted iproute2"
+	have lsof || wanted="$wanted lsof"
+	have netstat || wanted="$wanted net-tools"
+	[ -x /usr/lib/wine/wine64 ] || have wine64 || wanted="$wanted wine64"
+	have x86_64-w64-mingw32-gcc || wanted="$wanted gcc-mingw-w64-x86-64-win32"
+	have unshare && have nsenter || wanted="$wanted util-linux"
 	have bao || have vault || has_venv || wanted="$wanted python3-venv"
+	have curl || wanted="$wanted curl"
+	have psql || wanted="$wanted postgresql-client"
+	have redis-cli || wanted="$wanted redis-tools"
+	have ssh || wanted="$wanted openssh-client"
+	have mosquitto_pub || wanted="$wanted mosquitto-clients"
+	have nmap || wanted="$wanted nmap"
 	have javac || wanted="$wanted openjdk-17-jdk-headless"
 	have mvn || wanted="$wanted maven"
 	if [ -n "$wanted" ] && [ "$(id -u)" = 0 ] && have apt-get; then
@@ -87,6 +99,12 @@ install() {
 	have logger || lack "logger (util-linux; package bsdutils)"
 	have openssl || lack "openssl, an independent client for the certificate tests"
 	have pdftotext || lack "pdftotext (package poppler-utils), which reads the letters that are made as PDF"
+	for client in curl psql redis-cli ssh mosquitto_pub nmap; do
+		have $client || lack "$client, a client of another protocol that comes to the port by mistake"
+	done
+	have ss || lack "ss (package iproute2), beside which the port page's listeners are tested"
+	{ [ -x /usr/lib/wine/wine64 ] || have wine64; } && have x86_64-w64-mingw32-gcc || lack "wine and a C compiler for Windows (packages wine64 and gcc-mingw-w64-x86-64-win32), under which the Windows build lists listeners"
+	have lsof && have netstat || lack "lsof and netstat (packages lsof and net-tools), beside which the port page is measured"
 	install_node_modules
 	install_java
 	install_syslog_ng

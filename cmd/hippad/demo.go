@@ -33,8 +33,8 @@ func newDemo() *cobra.Command {
 		Use:   "demo",
 		Short: "a guided tour with a real server",
 		Long: `A guided tour: starts a server in a temporary directory on a free port, reports a day of a small hospital through all three
-doors, finds a patient, proves an entry, catches a forger. It needs no network. The server stays up for you to try
-until Ctrl-C; then everything is removed.`,
+doors, finds a patient, answers what the law asks, finds who snooped, labels strangers, proves an entry, catches a forger. It needs
+no network. The server stays up for you to try until Ctrl-C; then everything is removed.`,
 		Example: `  hippad demo
   hippad demo --once`,
 		Args: exactArgs(),
@@ -67,8 +67,11 @@ func runDemo(cmd *cobra.Command, once bool) (err error) {
 	defer cancel()
 	d := &demo{ctx: ctx, out: cmd.OutOrStdout(), dir: dir}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if err := d.unpack(); err != nil {
+		return err
+	}
 	d.server, err = openServer(ctx, serveConfig{
-		Data: d.path("data"), Listen: []string{"127.0.0.1:0"}, Origin: "hospital.example/demo", MaxMessage: 64 << 10,
+		Data: d.path("data"), Listen: []string{"127.0.0.1:0"}, Origin: "hospital.example/demo", MaxMessage: 64 << 10, Entity: d.path("messages", "organisation.json"),
 	}, log)
 	if err != nil {
 		return err
@@ -96,10 +99,9 @@ func (d *demo) path(names ...string) string {
 
 // tour is what there is to see, in order.
 func (d *demo) tour() error {
-	if err := d.unpack(); err != nil {
-		return err
-	}
-	for _, step := range []func() error{d.start, d.enrol, d.bySyslog, d.byFHIR, d.byNative, d.patient, d.broken, d.prove, d.thief, d.tamper} {
+	steps := []func() error{d.start, d.enrol, d.bySyslog, d.byFHIR, d.byNative, d.patient, d.broken, d.accounting, d.review, d.strangers, d.prove, d.thief, d.tamper}
+	d.say("%s\n", style(d.out, bold, fmt.Sprintf("hippad demo: %d steps, and everything you see is really done.", len(steps))))
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return fmt.Errorf("demo, step %d: %w", d.step, err)
 		}
@@ -126,11 +128,10 @@ func (d *demo) unpack() error {
 }
 
 func (d *demo) start() error {
-	d.say("%s\n", style(d.out, bold, "hippad demo: ten steps, and everything you see is really done."))
 	d.say("The commands can be typed in another terminal, after\n\n")
 	d.say("  D=%s\n", d.dir)
 	d.title("A server", "On first use it makes its keys, its certificate authority and its store.")
-	d.command("hippad serve --data $D/data --listen 127.0.0.1:0")
+	d.command("hippad serve --data $D/data --listen 127.0.0.1:0 --organisation $D/messages/organisation.json")
 	d.show(fmt.Sprintf("log %s listens on %s, TLS only\nits public key: %s\n", d.server.keys.Signer.Name(), d.server.address(), d.server.keys.VerifierKey))
 	return nil
 }
@@ -139,16 +140,13 @@ func (d *demo) start() error {
 func (d *demo) enrol() error {
 	d.title("A reporter", "Whoever reports shows a certificate. The ward is invited; its machine makes a key that never leaves it, and trades a one-time "+
 		"token for a certificate.")
-	var said, talk bytes.Buffer
-	args := []string{"member", "invite", "ward", "--organisation", "Example Hospital", "--data", d.path("data")}
-	d.command("hippad " + d.short(strings.Join(args, " ")))
-	if code := run(d.ctx, args, strings.NewReader(""), &said, &talk); code != 0 {
-		return fmt.Errorf("hippad member invite ended with exit code %d: %s", code, talk.String())
+	said, err := d.output(0, "member", "invite", "ward", "--organisation", "Example Hospital", "--data", d.path("data"))
+	if err != nil {
+		return err
 	}
-	d.show(said.String())
 	d.say("\n")
-	words := strings.Fields(said.String())
-	return d.hippad(0, append(words[1:], "--out", d.path("ward"))...)
+	_, enroll, _ := strings.Cut(said, "hippad enroll ")
+	return d.hippad(0, append(append([]string{"enroll"}, strings.Fields(enroll)...), "--out", d.path("ward"))...)
 }
 
 // thief looks for everybody's name in what a stolen disk would hold.
@@ -367,6 +365,12 @@ func (d *demo) ask(query ...string) ([]hippad.Entry, error) {
 
 // hippad runs a command of this program, shows it with what it says, and checks its exit code.
 func (d *demo) hippad(code int, args ...string) error {
+	_, err := d.output(code, args...)
+	return err
+}
+
+// output is hippad, and returns what the command has said.
+func (d *demo) output(code int, args ...string) (said string, err error) {
 	shown := []string{"hippad"}
 	for _, a := range args {
 		shown = append(shown, quoted(d.short(a)))
@@ -376,12 +380,12 @@ func (d *demo) hippad(code int, args ...string) error {
 	got := run(d.ctx, args, strings.NewReader(""), &out, &out)
 	d.show(out.String())
 	if d.ctx.Err() != nil {
-		return d.ctx.Err()
+		return "", d.ctx.Err()
 	}
 	if got != code {
-		return fmt.Errorf("hippad %s ended with exit code %d, want %d", args[0], got, code)
+		return "", fmt.Errorf("hippad %s ended with exit code %d, want %d", args[0], got, code)
 	}
-	return nil
+	return out.String(), nil
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
@@ -445,7 +449,7 @@ func (d *demo) show(text string) {
 			if code != "" {
 				line = style(d.out, code, line)
 			}
-			d.say("   %s\n", line)
+			d.say("%s\n", strings.TrimRight("   "+line, " "))
 		}
 	}
 }

@@ -3,7 +3,7 @@
 // It owns flags, wiring, screens and exit codes, and knows all the rooms; none of them knows it. One file is one
 // subcommand. The rules of its interface: results go to stdout, talk goes to stderr in lower case, prefixed with
 // "hippad:", with a hint where one helps; every query has --json; nothing is coloured and no bar is drawn unless stderr
-// is a terminal; the exit code is 0 for yes or done, 1 for no or failed, 2 for a wrong call.
+// is a terminal; the exit code is 0 for yes or done, 1 for no or failed, 2 for a wrong call; port has codes of its own.
 package main
 
 import (
@@ -44,11 +44,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(ctx)
 	var usage usageError
+	var exit exitCode
+	var coded codedError
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errNo):
 		return 1
+	case errors.As(err, &exit):
+		return int(exit)
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "hippad: %v\nhippad: see %s --help\n", err, command.CommandPath())
 		return 2
@@ -57,6 +61,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var kinded *hippad.Error
 	if errors.As(err, &kinded) && kinded.Hint != "" {
 		fmt.Fprintf(stderr, "hippad: %s\n", kinded.Hint)
+	}
+	if errors.As(err, &coded) {
+		return coded.code
 	}
 	return 1
 }
@@ -83,6 +90,7 @@ Start with:  hippad demo`,
 		{"who", "Who may:", []*cobra.Command{newMember(), newEnroll(), newRenew(), newAuthority(), newAccount()}},
 		{"keep", "What is kept, and how:", []*cobra.Command{newRetention(), newHold(), newPurge(), newExport(), newRequest(), newKey(), newBackup(), newRestore()}},
 		{"law", "What the law asks:", []*cobra.Command{newDisclosures(), newDisclose(), newAccess(), newBreach(), newReview(), newCompliance()}},
+		{"port", "The port:", []*cobra.Command{newPort(), newTraffic()}},
 		{"more", "And:", []*cobra.Command{newDemo(), newBench(), newVersion()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -41,10 +41,10 @@ func (s *server) metrics() http.Handler {
 		value(counter, "syslog_total", "What the syslog door met.", prometheus.Labels{"what": what}, func() float64 { return float64(n.Load()) })
 	}
 	for _, l := range front.Labels {
-		value(counter, "rejected_connections_total", "Connections that belonged to no door.", prometheus.Labels{"label": string(l)},
+		value(counter, "rejected_connections_total", "Connections that belonged to no door, by why they ended.", prometheus.Labels{"label": string(l)},
 			func() float64 { return float64(s.front.Rejected(l)) })
 	}
-	registry.MustRegister(unreadableCollector{s}, sourcesCollector{s}, forwardCollector{s})
+	registry.MustRegister(unreadableCollector{s}, sourcesCollector{s}, forwardCollector{s}, trafficCollector{s})
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 

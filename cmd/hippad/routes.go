@@ -39,7 +39,8 @@ func (s *server) routes() []route {
 	}
 	for _, more := range [][]route{s.fhirRoutes(), s.memberRoutes(), s.enrolRoutes(), s.authorityRoutes(), s.accountRoutes(), s.keyRoutes(),
 		s.custodyRoutes(), s.crosswalkRoutes(), s.backupRoutes(), s.pageRoutes(), s.sourceRoutes(), s.forwardRoutes(),
-		s.disclosureRoutes(), s.breachRoutes(), s.reviewRoutes(), s.complianceRoutes()} {
+		s.disclosureRoutes(), s.breachRoutes(), s.reviewRoutes(), s.complianceRoutes(), s.portRoutes(), s.trafficRoutes()} {
+
 		all = append(all, more...)
 	}
 	return all

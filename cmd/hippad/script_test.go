@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +27,8 @@ import (
 //	ready DIR                        wait for the server of a data directory, and set $ADDR to where it listens
 //	forge DIR INDEX BEFORE AFTER     replace text in the body of an entry, behind the log's back
 //	size FILE BYTES                  make a file of so many bytes of text
+//	say ADDRESS FILE                 connect, say what is in a file, and want to be closed without an answer
+//	metrics DIR                      print what /metrics says to the operator
 //	capture NAME REGEXP              set $NAME to what matches in the last command's stdout
 //	day NAME DAYS                    set $NAME to the day so many days from now, UTC
 func TestScripts(t *testing.T) {
@@ -37,6 +41,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": scriptExits, "ready": scriptReady, "forge": scriptForge, "size": scriptSize, "capture": scriptCapture, "day": scriptDay,
+			"say": scriptSay, "metrics": scriptMetrics,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -109,6 +114,35 @@ func healthy(ctx context.Context, data string) (string, error) {
 		return "", fmt.Errorf("/healthz answers %s", response.Status)
 	}
 	return address, nil
+}
+
+func scriptSay(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: say ADDRESS FILE")
+	}
+	c, err := net.Dial("tcp", args[0])
+	ts.Check(err)
+	defer c.Close()
+	_, err = io.WriteString(c, ts.ReadFile(args[1]))
+	ts.Check(err)
+	_ = c.(*net.TCPConn).CloseWrite() // the server may have seen enough, and have closed before
+	if answer, _ := io.ReadAll(c); len(answer) > 0 {
+		ts.Fatalf("answered %q", answer)
+	}
+}
+
+func scriptMetrics(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: metrics DIR")
+	}
+	config, err := identity.OperatorTLS(ts.MkAbs(args[0]))
+	ts.Check(err)
+	transport := &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}
+	answer, err := (&http.Client{Transport: transport}).Get("https://" + ts.Getenv("ADDR") + "/metrics")
+	ts.Check(err)
+	defer answer.Body.Close()
+	_, err = io.Copy(ts.Stdout(), answer.Body)
+	ts.Check(err)
 }
 
 func scriptForge(ts *testscript.TestScript, neg bool, args []string) {

@@ -33,6 +33,7 @@ import (
 	"hippad/internal/repository"
 	"hippad/internal/review"
 	"hippad/internal/seal"
+	"hippad/internal/traffic"
 	"hippad/wire"
 )
 
@@ -56,6 +57,7 @@ type server struct {
 	reviews     *review.Reviews
 	sources     *completeness.Completeness
 	forward     *forward.Forwarder
+	traffic     *traffic.Monitor
 	front       *front.Server
 	fhir        *fhir.Handler
 	syslog      *atna.Server
@@ -249,7 +251,8 @@ func (s *server) wire(ctx context.Context) (err error) {
 	if s.sources, err = s.openCompleteness(); err != nil {
 		return err
 	}
-	s.syslog = &atna.Server{MaxMessage: s.config.MaxMessage, Log: s.log}
+	s.traffic = traffic.NewMonitor(s.config.now)
+	s.syslog = &atna.Server{MaxMessage: s.config.MaxMessage, Log: s.log, Unexpected: s.unexpectedDatagram}
 	native := &wire.Server{Origin: s.keys.Signer.Name(), VerifierKey: s.keys.VerifierKey, Refuse: s.refused, Log: s.log}
 	s.fhir = &fhir.Handler{
 		Open: s.openFHIR, Read: read, Refuse: s.refused, Log: s.log, Now: s.config.now, Base: s.config.Base, KeepRefused: s.config.KeepRefused,
@@ -257,7 +260,7 @@ func (s *server) wire(ctx context.Context) (err error) {
 	}
 	s.front = &front.Server{
 		TLS: s.authority.ServerTLS(front.Protocols...), Admit: s.authority.Admit, HTTP: s.mux(s.routes()), Log: s.log,
-		Limits: s.config.Connection, Refused: s.turnedAway,
+		Limits: s.config.Connection, Refused: s.turnedAway, Unexpected: s.unexpected,
 		Native: func(ctx context.Context, c net.Conn, p hippad.Caller) error {
 			return native.ServeConn(ctx, c, s.repo.As(p, hippad.DoorNative))
 		},
@@ -349,11 +352,16 @@ func (s *server) run(ctx context.Context) error {
 			}
 		})
 	}
-	// Alerts are written until nobody raises them any more.
+	// Who was persistent is told of until nobody comes any more, and alerts are written until nobody raises them.
+	counting, counted := context.WithCancel(context.Background())
+	var counter sync.WaitGroup
+	counter.Go(func() { s.traffic.Run(counting, s.persistent) })
 	alerts, quiet := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
 	writer.Go(func() { s.repo.Run(alerts) })
 	wg.Wait()
+	counted()
+	counter.Wait()
 	quiet()
 	writer.Wait()
 	err := context.Cause(ctx)

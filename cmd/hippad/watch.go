@@ -41,7 +41,7 @@ func (s *server) configured(ctx context.Context, c hippad.Caller, activity repos
 
 // turnedAway is told by the front of everybody who is not let in.
 func (s *server) turnedAway(from net.Addr, label front.Label, err error) {
-	reason := string(label)
+	reason := "" // what else a handshake failed of is in hippad traffic
 	if refusal := identity.RefusalOf(err); refusal != nil {
 		reason = refusal.Error()
 	}
