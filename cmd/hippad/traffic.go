@@ -112,7 +112,7 @@ exact (a mark that nothing else has), structural (lengths and fields agree), pre
 called likely when it rests on what else the source did within minutes. One machine sees too little to know more, and nothing of
 what the kernel answers itself: a half-open scan (SYN) is not seen.
 
-With --listen no server is asked: the command listens itself, looks at the first 4 KiB or 3 seconds of whatever comes, never answers, and writes
+With --listen no server is asked: the command listens itself, looks at the first 4 KiB or 4 seconds of whatever comes, never answers, and writes
 a line for each. Nothing of the content is kept but how the client calls itself and a digest, and of DICOM, HL7, X12, EDIFACT and the like not
 even a digest.`,
 		Example: `  hippad traffic

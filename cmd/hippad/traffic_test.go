@@ -203,10 +203,13 @@ func startSensor(t *testing.T, args ...string) *sensingProcess {
 	return s
 }
 
+// next is the next line. A sensor that has nothing to say for so long that nobody will come any more is ended.
 func (s *sensingProcess) next(t *testing.T) (x traffic.Sighting) {
 	t.Helper()
+	silence := time.AfterFunc(time.Minute, func() { _ = s.cmd.Process.Kill() })
+	defer silence.Stop()
 	if !s.lines.Scan() {
-		t.Fatalf("the sensor has ended: %v", s.lines.Err())
+		t.Fatalf("the sensor shows nothing more: %v", s.lines.Err())
 	}
 	if err := json.Unmarshal(s.lines.Bytes(), &x); err != nil {
 		t.Fatal(err)

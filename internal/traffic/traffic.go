@@ -13,10 +13,12 @@ import (
 	"time"
 )
 
-// MaxFirst is how many bytes of a connection are looked at, and MaxWait for how long after the first of them.
+// MaxFirst is how many bytes of a connection are looked at, and MaxWait for how long. nmap's service detection first waits in silence; a
+// port that hangs up within three seconds of that it takes for "tcpwrapped" and leaves, and one silent connection would be all that is
+// seen of a scan.
 const (
 	MaxFirst = 4 << 10
-	MaxWait  = 3 * time.Second
+	MaxWait  = 4 * time.Second
 )
 
 // A Label names what the first bytes are. Its text is what people and metrics see; its number is not kept anywhere.
