@@ -23,6 +23,10 @@ type (
 	reviewListIn struct {
 		Every int `json:"everyDays,omitzero"`
 	}
+	reviewOut struct {
+		review.Result
+		Organisation regulation.Organisation `json:"organisation"`
+	}
 )
 
 // openReviews replays the activity reviews.
@@ -34,9 +38,13 @@ func (s *server) openReviews(ctx context.Context) (*review.Reviews, error) {
 func (s *server) reviewRoutes() []route {
 	needs := hippad.ActReview
 	return []route{
-		{pattern: "POST /admin/review/run", needs: needs, handler: answersInSteps(s, review.MaxRosters, s.reviews.Run)},
-		{pattern: "POST /admin/review/show", needs: needs, handler: answers(s, func(ctx context.Context, c hippad.Caller, in reviewShowIn) (review.Result, error) {
-			return s.reviews.Show(ctx, c, in.ID)
+		{pattern: "POST /admin/review/run", needs: needs, handler: answersInSteps(s, review.MaxRosters, func(ctx context.Context, c hippad.Caller, q review.Question, progress func(done, total int64)) (reviewOut, error) {
+			result, err := s.reviews.Run(ctx, c, q, progress)
+			return reviewOut{result, s.letterhead()}, err
+		})},
+		{pattern: "POST /admin/review/show", needs: needs, handler: answers(s, func(ctx context.Context, c hippad.Caller, in reviewShowIn) (reviewOut, error) {
+			result, err := s.reviews.Show(ctx, c, in.ID)
+			return reviewOut{result, s.letterhead()}, err
 		})},
 		{pattern: "POST /admin/review/judge", needs: needs, handler: answers(s, func(ctx context.Context, c hippad.Caller, in review.Judgement) (review.Verdict, error) {
 			return s.reviews.Judge(ctx, c, in)
@@ -128,7 +136,7 @@ are listed with their lines, the good ones count, and the exit code is 1.`,
 					}
 				}
 			}
-			result, err := callInSteps[review.Result](cmd, &c, "/admin/review/run", q, "reviewing")
+			result, err := callInSteps[reviewOut](cmd, &c, "/admin/review/run", q, "reviewing")
 			if err != nil {
 				return err
 			}
@@ -180,7 +188,7 @@ func newReviewShow() *cobra.Command {
 			if err := out.check(); err != nil {
 				return err
 			}
-			result, err := call[review.Result](cmd.Context(), &c, "/admin/review/show", reviewShowIn{id})
+			result, err := call[reviewOut](cmd.Context(), &c, "/admin/review/show", reviewShowIn{id})
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ func (o *reviewOutput) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "as JSON, whole")
 	f.BoolVar(&o.csv, "csv", false, "the findings as CSV, whole")
-	f.StringVar(&o.out, "out", "", "the report into `FILE`.txt, .html or .pdf")
+	f.StringVar(&o.out, "out", "", "the report into `FILE`.txt, .html or .pdf; it must not exist")
 	f.IntVar(&o.limit, "limit", 25, "`N` findings in the text, those with the most points first; 0: all")
 }
 
@@ -41,13 +40,16 @@ func (o *reviewOutput) check() error {
 		return usagef("--limit %d: want a number", o.limit)
 	case o.out != "" && !slices.Contains([]string{".txt", ".html", ".pdf"}, strings.ToLower(filepath.Ext(o.out))):
 		return usagef("--out %q: want a name that ends in .txt, .html or .pdf", o.out)
+	case o.out != "":
+		return mustBeNew(o.out) // before a review that takes its time
 	}
 	return nil
 }
 
-func (o *reviewOutput) write(cmd *cobra.Command, r review.Result) error {
+func (o *reviewOutput) write(cmd *cobra.Command, r reviewOut) error {
 	if o.out != "" {
-		if err := writeReviewFile(o.out, r); err != nil {
+		err := reportTo(cmd, o.out, func(w io.Writer, form string) error { return writeDocument(w, reviewDocument(r), form) })
+		if err != nil {
 			return err
 		}
 	}
@@ -66,7 +68,7 @@ func (o *reviewOutput) write(cmd *cobra.Command, r review.Result) error {
 
 func reviewTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
 
-func writeReview(w io.Writer, r review.Result, limit int) {
+func writeReview(w io.Writer, r reviewOut, limit int) {
 	n := r.Run
 	fmt.Fprintf(w, "review %d: %s to %s, by %s\n", n.ID, reviewTime(n.From), reviewTime(n.To), printable(whoIs(n.By)))
 	fmt.Fprintf(w, "%d entries, %d accesses, %s explained%s\n", n.Entries, n.Accesses, reviewShare(n.Explained, n.Accesses), reviewTemplates(n.ReviewCounts))
@@ -194,7 +196,7 @@ func reviewCell(s string) string {
 	return s
 }
 
-func writeReviewCSV(w io.Writer, r review.Result) error {
+func writeReviewCSV(w io.Writer, r reviewOut) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"review", "finding", "points", "day", "user", "name", "patient", "rules", "why", "explained", "events", "entries", "sampled", "verdict", "reason"})
 	for _, f := range r.Found {
@@ -258,32 +260,11 @@ func writeReviews(w io.Writer, list review.List) {
 	writeTable(w, rows)
 }
 
-// writeReviewFile writes the report as what its name says.
-func writeReviewFile(name string, r review.Result) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return usageError{err}
-	}
-	d := reviewDocument(r)
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".html":
-		err = d.WriteHTML(f)
-	case ".pdf":
-		err = d.WritePDF(f)
-	default:
-		err = d.WriteText(f, 100)
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	return err
-}
-
 // reviewDocument is the report of a review: what was read, what was found, what people said, who signed.
-func reviewDocument(r review.Result) *document.Document {
+func reviewDocument(r reviewOut) *document.Document {
 	n := r.Run
 	d := &document.Document{
-		Title: "Information system activity review", Language: "en", Date: day(n.At), Reference: fmt.Sprintf("Review %d", n.ID),
+		Title: "Information system activity review", Language: "en", Letterhead: letterhead(&r.Organisation), Date: day(n.At), Reference: fmt.Sprintf("Review %d", n.ID),
 		Footer: "Confidential. 45 CFR 164.308(a)(1)(ii)(D). Each finding names the entries of the log that prove it.",
 	}
 	fields := [][2]string{
@@ -303,7 +284,11 @@ func reviewDocument(r review.Result) *document.Document {
 	if len(n.Unapplied) > 0 {
 		var items []string
 		for _, u := range n.Unapplied {
-			items = append(items, u.Rule+", "+reviewRuleName(u.Rule)+": "+u.Reason)
+			name := u.Rule
+			if said := reviewRuleName(name); said != name { // A16 is no rule of a review
+				name += ", " + said
+			}
+			items = append(items, name+": "+u.Reason)
 		}
 		d.Blocks = append(d.Blocks, document.Heading{Level: 2, Text: "Rules that were not applied"}, document.List{Items: items})
 	}
@@ -324,7 +309,7 @@ func reviewDocument(r review.Result) *document.Document {
 		d.Blocks = append(d.Blocks, document.Paragraph{Text: "None."})
 	} else {
 		d.Blocks = append(d.Blocks, document.Table{
-			Head: []string{"No.", "Points", "Day", "User", "Patient", "Why", "Entries", "Verdict"}, Rows: rows, Widths: []float64{3, 4, 7, 9, 12, 26, 9, 12},
+			Head: []string{"No.", "Points", "Day", "User", "Patient", "Why", "Entries", "Verdict"}, Rows: rows,
 		})
 	}
 	d.Blocks = append(d.Blocks, document.Heading{Level: 2, Text: "The rules"})
