@@ -432,8 +432,8 @@ func (r *Review) Observe(e hippad.Entry, ev hippad.Event) Observation {
 	}
 	a := &ev.Agents[who]
 	forms := agentForms(a)
-	o.User, o.Name, o.Address = r.userKey(forms), a.Name, a.Address
-	o.Department, o.Job = firstGiven(a.Location.Display, a.Location.Identifier.Value, a.Location.Literal), jobOf(a)
+	o.User, o.Name, o.Address = r.userKey(forms), shortened(a.Name), shortened(a.Address)
+	o.Department, o.Job = shortened(firstGiven(a.Location.Display, a.Location.Identifier.Value, a.Location.Literal)), shortened(jobOf(a))
 	o.observeKind(ev)
 	for i := range ev.Entities {
 		r.observeEntity(&o, &ev.Entities[i], forms)

@@ -1,6 +1,8 @@
 package regulation
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"slices"
 	"strings"
@@ -134,7 +136,19 @@ func (r *Review) userKey(forms []string) string {
 	if len(forms) == 0 {
 		return ""
 	}
-	return forms[0]
+	return shortened(forms[0])
+}
+
+// maxKey is how many bytes of a name, a user or a patient a review knows: a finding is an entry, and what somebody sends must not make it too long for one.
+const maxKey = 200
+
+// shortened cuts a text that is longer, and leaves what tells it from others that begin alike. What is no UTF-8 could not be written down either.
+func shortened(s string) string {
+	if len(s) > maxKey {
+		sum := sha256.Sum256([]byte(s))
+		s = s[:maxKey-40] + "\u2026" + hex.EncodeToString(sum[:16])
+	}
+	return strings.ToValidUTF8(s, "\ufffd")
 }
 
 // patientName is the one name of a patient.
@@ -156,7 +170,7 @@ func (r *Review) patientName(ref hippad.Reference) string {
 	if r.options.Patient != nil {
 		name = r.options.Patient(name)
 	}
-	return name
+	return shortened(name)
 }
 
 func jobOf(a *hippad.Agent) string {

@@ -226,22 +226,28 @@ func (p *preparedReview) crowds(by map[uint64][]accessAt) (out []Finding) {
 		if p.r.hasPlace && len(from) < crowdDepartments {
 			continue
 		}
-		f := Finding{Day: dateOfDay(all[0].day), Patient: p.r.patients[all[0].patient]}
-		for _, a := range all {
-			f.Events += int(a.reads + a.writes)
-			f.Users = append(f.Users, p.r.people[a.user].key)
-		}
 		words := fmt.Sprintf("%d people of %d departments", len(all), len(from))
 		if !p.r.hasPlace {
 			words = fmt.Sprintf("%d people; nothing names departments", len(all))
 		}
-		why := reviewPoints("A10", words)
-		for _, a := range all {
-			f.add(FindingPoints{}, a.entries...)
+		for first := 0; first < len(all); first += crowdNamed {
+			some := all[first:min(first+crowdNamed, len(all))]
+			f := Finding{Day: dateOfDay(all[0].day), Patient: p.r.patients[all[0].patient]}
+			for _, a := range some {
+				f.Events += int(a.reads + a.writes)
+				f.Users = append(f.Users, p.r.people[a.user].key)
+			}
+			why := reviewPoints("A10", words)
+			if len(some) < len(all) {
+				why.Why += fmt.Sprintf(": the %d. to the %d.", first+1, first+len(some))
+			}
+			for _, a := range some {
+				f.add(FindingPoints{}, a.entries...)
+			}
+			f.Points = []FindingPoints{why}
+			f.sum()
+			out = append(out, f)
 		}
-		f.Points = []FindingPoints{why}
-		f.sum()
-		out = append(out, f)
 	}
 	return out
 }

@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hippad"
+	"hippad/internal/fhir"
 	"hippad/internal/hospital"
 	"hippad/internal/regulation"
 	"hippad/internal/storetest"
@@ -300,6 +302,62 @@ func TestLate(t *testing.T) {
 	}
 	if second.Run.Entries < 30 || second.Run.Accesses == 0 {
 		t.Errorf("%d entries came late, %d accesses", second.Run.Entries, second.Run.Accesses)
+	}
+}
+
+// snooped is an event in which a user opens a patient's record.
+func snooped(at time.Time, user, name, department, patient string) hippad.Event {
+	return hippad.Event{
+		Type: hippad.Code{System: "DCM", Code: "110110"}, Recorded: at, Action: "R", Outcome: "0",
+		Agents: []hippad.Agent{{
+			Who: hippad.Reference{Identifier: hippad.Identifier{System: "urn:oid:1.9", Value: user}}, Name: name, Requestor: true, Location: hippad.Reference{Display: department},
+		}},
+		Source:   hippad.Source{Observer: hippad.Reference{Display: "ehr"}},
+		Entities: []hippad.Entity{{What: hippad.Reference{Identifier: hippad.Identifier{System: "urn:oid:1.3", Value: patient}}, Role: hippad.Code{Code: "1"}}},
+	}
+}
+
+// report has a system report events, and fails the test if they are not taken.
+func (w *world) report(t testlog.T, events ...hippad.Event) {
+	t.Helper()
+	session := w.Repository.As(hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:00"}, Grant: hippad.Grant{Roles: []hippad.Role{hippad.RoleReporter}}}, hippad.DoorNative)
+	for part := range slices.Chunk(events, 500) {
+		var f hippad.Frame
+		for _, ev := range part {
+			f.Reports = append(f.Reports, fhir.Write(ev))
+		}
+		wait, err := session.Record(context.Background(), f)
+		if err == nil {
+			_, err = wait(context.Background())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whatever long names a system sends, and however many people come to one record, the review can be written down; and what is cut still tells people apart.
+func TestLongNames(t *testing.T) {
+	w := open(t)
+	at := hospital.Day(10)
+	long := strings.Repeat("\u00e9\"", 200_000)
+	events := []hippad.Event{snooped(at, long+"a", long, long, long+"1"), snooped(at, long+"b", long, long, long+"1"), snooped(at, "nina", "", "W1", "1")}
+	for i := range 3000 {
+		events = append(events, snooped(at.Add(time.Minute), fmt.Sprintf("%s%04d", strings.Repeat("\"", 196), i), "", fmt.Sprint("W", i%7), "2"))
+	}
+	w.report(t, events...)
+	r := w.run(t, Question{From: hospital.Day(9), To: hospital.Day(12)})
+	if r.Run.Accesses != 3003 || r.Run.Found < 3003 {
+		t.Errorf("%d accesses, %d findings", r.Run.Accesses, r.Run.Found)
+	}
+	crowd := map[string]bool{}
+	for _, f := range r.Found {
+		for _, user := range f.Users {
+			crowd[user] = true
+		}
+	}
+	if len(crowd) != 3000 {
+		t.Errorf("%d of the crowd are named", len(crowd))
 	}
 }
 
