@@ -73,7 +73,7 @@ type Review struct {
 	places   map[string]int32     // addresses
 	networks []uint64             // of places
 
-	began    time.Time // the earliest entry
+	began    time.Time // the earliest entry, but for what came late
 	entries  int64     // of the period
 	before   int64     // of the history
 	hasPlace bool      // departments are known
@@ -96,7 +96,7 @@ type moment struct {
 // A userDay is what somebody did on a day.
 type userDay struct {
 	patients, events int32
-	late             bool // part of the period although before it
+	within           bool // something of it is part of the period, which may begin or end within a day
 	hours            [24]uint16
 	first            int64 // entry
 	rare             *rareDay
@@ -120,7 +120,7 @@ type pairDay struct {
 	day               int32
 	reads, writes     int32
 	flags             uint8
-	late              bool
+	within            bool  // as of a userDay
 	first, last       int64 // Unix seconds of the accesses
 	wrote, wroteEntry int64 // the first that changed something
 	wroteLast         int64
@@ -154,11 +154,12 @@ func NewReview(o ReviewOptions, rosters *ReviewRosters) *Review {
 
 // Add takes an observation into the review.
 func (r *Review) Add(o Observation) {
-	if r.began.IsZero() || o.At.Before(r.began) {
+	late := r.options.LateFrom > 0 && o.Entry >= r.options.LateFrom && o.At.Before(r.options.From)
+	within := late || !o.At.Before(r.options.From) && o.At.Before(r.options.To)
+	if !late && (r.began.IsZero() || o.At.Before(r.began)) { // what came late may be older than all that is read
 		r.began = o.At
 	}
-	late := r.options.LateFrom > 0 && o.Entry >= r.options.LateFrom && o.At.Before(r.options.From)
-	if late || !o.At.Before(r.options.From) {
+	if within {
 		r.entries++
 	} else {
 		r.before++
@@ -174,7 +175,7 @@ func (r *Review) Add(o Observation) {
 		d = &userDay{first: o.Entry}
 		u.days[day] = d
 	}
-	d.late = d.late || late
+	d.within = d.within || within
 	d.events++
 	hour := o.At.In(r.options.Zone).Hour()
 	d.hours[hour] = min(d.hours[hour]+1, 1<<16-2)
@@ -189,7 +190,7 @@ func (r *Review) Add(o Observation) {
 		return
 	}
 	for _, p := range o.Patients {
-		r.touch(id, r.patient(p), o, day, place, late, d)
+		r.touch(id, r.patient(p), o, day, place, within, d)
 	}
 	for _, other := range o.Named {
 		named := r.user(Observation{User: other})
@@ -203,14 +204,14 @@ func (r *Review) Add(o Observation) {
 	}
 }
 
-func (r *Review) touch(user, patient int32, o Observation, day, place int32, late bool, d *userDay) {
+func (r *Review) touch(user, patient int32, o Observation, day, place int32, within bool, d *userDay) {
 	x := r.access(user, patient, day)
 	at := o.At.Unix()
 	if x.reads+x.writes == 0 {
 		d.patients++
 		x.first, x.last, x.place, x.otherPlace = at, at, place, place
 	}
-	x.first, x.last, x.late = min(x.first, at), max(x.last, at), x.late || late
+	x.first, x.last, x.within = min(x.first, at), max(x.last, at), x.within || within
 	if o.Write {
 		if x.writes == 0 || at < x.wrote {
 			x.wrote, x.wroteEntry = at, o.Entry

@@ -51,6 +51,36 @@ func reviewOf(o ReviewOptions, rosters *ReviewRosters, events ...hippad.Event) (
 	return Finding{}, out
 }
 
+// A period may begin and end within a day: what happened on that day, and not in the period, is known and not found.
+func TestPartsOfDays(t *testing.T) {
+	review := func(from, to time.Time, late int64, events ...hippad.Event) ReviewOutcome {
+		r := NewReview(ReviewOptions{From: from, To: to, LateFrom: late, Sample: -1}, nil)
+		for i, ev := range events {
+			r.Add(r.Observe(hippad.Entry{Index: int64(100 + i), Received: ev.Recorded}, ev))
+		}
+		return r.Outcome()
+	}
+	morning, evening := reviewedEvent(reviewDay(0, 9), "nina", "W1", "R", "7"), reviewedEvent(reviewDay(0, 18), "nina", "W1", "R", "8")
+	export := reviewedEvent(reviewDay(0, 8), "otto", "W1", "R", "9")
+	export.Type.Code = "110101"
+	for _, x := range []struct {
+		name     string
+		from, to time.Time
+		late     int64
+		accesses int
+		findings int
+	}{
+		{"the day", reviewDay(0, 0), reviewDay(1, 0), 0, 3, 4}, {"the afternoon", reviewDay(0, 12), reviewDay(1, 0), 0, 1, 1}, {"the morning", reviewDay(0, 0), reviewDay(0, 12), 0, 2, 3},
+		{"from the very moment", reviewDay(0, 18), reviewDay(1, 0), 0, 1, 1}, {"to the very moment", reviewDay(-1, 0), reviewDay(0, 18), 0, 2, 3}, {"and what came late", reviewDay(0, 12), reviewDay(1, 0), 101, 3, 4},
+		{"the next day", reviewDay(1, 0), reviewDay(2, 0), 0, 0, 0},
+	} {
+		out := review(x.from, x.to, x.late, evening, morning, export)
+		if out.Counts.Accesses != x.accesses || len(out.Findings) != x.findings {
+			t.Errorf("%s: %d accesses, %d findings, want %d and %d", x.name, out.Counts.Accesses, len(out.Findings), x.accesses, x.findings)
+		}
+	}
+}
+
 // What explains an access, to the second where it ends.
 func TestExplanations(t *testing.T) {
 	access := reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7")

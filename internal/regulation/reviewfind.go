@@ -86,12 +86,12 @@ func (r *Review) Outcome() ReviewOutcome {
 	c.Entries, c.History, c.ByTemplate, c.Unapplied = r.entries, r.before, map[string]int{}, r.unapplied()
 	from, to := r.dayOf(r.options.From), r.dayOf(r.options.To.Add(-1))
 	all := p.accesses(from, to)
-	again := p.again(all, from)
+	again := p.again(all)
 	perDay := map[uint64]int{} // explained accesses of a user on a day
 	crowds := map[uint64][]accessAt{}
 	var samples []Finding
 	for _, a := range all {
-		if !a.late && (a.day < from || a.day > to) {
+		if !a.within {
 			continue
 		}
 		c.Accesses++
@@ -114,7 +114,7 @@ func (r *Review) Outcome() ReviewOutcome {
 		}
 	}
 	out.Findings = append(out.Findings, p.crowds(crowds)...)
-	out.Findings = append(out.Findings, p.userDays(from, to, perDay)...)
+	out.Findings = append(out.Findings, p.userDays(perDay)...)
 	out.Findings = append(out.Findings, p.drips(all)...)
 	out.finish(samples, r.options.MaxFindings)
 	return out
@@ -148,7 +148,7 @@ func (p *preparedReview) accesses(from, to int32) (all []accessAt) {
 		user, patient := int32(key>>32), int32(uint32(key))
 		for i := range days {
 			x := &days[i]
-			if x.reads+x.writes == 0 || !x.late && (x.day < first || x.day > to) {
+			if x.reads+x.writes == 0 || !x.within && (x.day < first || x.day > to) {
 				continue
 			}
 			a := accessAt{user: user, patient: patient, pairDay: x}
@@ -165,10 +165,10 @@ func (p *preparedReview) accesses(from, to int32) (all []accessAt) {
 }
 
 // again counts, of a user and a patient, the days of the period on which nothing explains that they were only looked at (A12).
-func (p *preparedReview) again(all []accessAt, from int32) map[uint64]int {
+func (p *preparedReview) again(all []accessAt) map[uint64]int {
 	out := map[uint64]int{}
 	for _, a := range all {
-		if a.why == nil && a.writes == 0 && (a.late || a.day >= from) {
+		if a.why == nil && a.writes == 0 && a.within {
 			out[pairKey(a.user, a.patient)]++
 		}
 	}

@@ -45,7 +45,7 @@ func medianDeviation(list []int32) int32 {
 }
 
 // userDays finds what is about a user's day as a whole.
-func (p *preparedReview) userDays(from, to int32, explained map[uint64]int) (out []Finding) {
+func (p *preparedReview) userDays(explained map[uint64]int) (out []Finding) {
 	job := p.perJob()
 	for id, u := range p.r.people {
 		before := int32(-1) // the day on which the user was last seen
@@ -53,7 +53,7 @@ func (p *preparedReview) userDays(from, to int32, explained map[uint64]int) (out
 			d := u.days[day]
 			last := before
 			before = day
-			if !d.late && (day < from || day > to) {
+			if !d.within {
 				continue
 			}
 			f := Finding{Day: dateOfDay(day), User: u.key, Name: u.name, Events: int(d.events)}
@@ -263,7 +263,6 @@ func (p *preparedReview) drips(all []accessAt) (out []Finding) {
 		inPeriod bool
 	}
 	of := map[int32]*drip{}
-	from := p.r.dayOf(p.r.options.From)
 	for _, a := range all {
 		if a.why != nil || a.flags&flagSelf != 0 || a.day <= last-dripDays || a.day > last {
 			continue
@@ -279,7 +278,7 @@ func (p *preparedReview) drips(all []accessAt) (out []Finding) {
 			d.entries = append(d.entries, a.entries[0])
 		}
 		d.last = max(d.last, a.day)
-		d.inPeriod = d.inPeriod || a.day >= from
+		d.inPeriod = d.inPeriod || a.within
 	}
 	peers := map[string][]int32{}
 	for id, u := range p.r.people {
