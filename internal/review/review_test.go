@@ -305,6 +305,36 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// However late something comes, the next review has it; also where somebody has said on which day that begins. What lies before a history stays there.
+func TestVeryLate(t *testing.T) {
+	w := open(t)
+	days := func(from, to int) Question { return Question{From: hospital.Day(from), To: hospital.Day(to), History: 7} }
+	w.report(t, snooped(hospital.Day(2), "nina", "", "W1", "1"), snooped(hospital.Day(40), "nina", "", "W1", "2"))
+	first := w.run(t, days(30, 60))
+	if first.Run.Accesses != 1 {
+		t.Errorf("%d accesses in the first", first.Run.Accesses)
+	}
+	if _, err := w.Sign(t.Context(), vera(), Approval{Run: first.Run.ID, Text: "done"}); err != nil {
+		t.Fatal(err)
+	}
+	w.report(t, snooped(hospital.Day(1), "nina", "", "W1", "3"), snooped(hospital.Day(59), "nina", "", "W1", "4"), snooped(hospital.Day(61), "nina", "", "W1", "5"))
+	for what, q := range map[string]Question{
+		"from where the last ended": {To: hospital.Day(90), History: 7}, "from that day": days(60, 90), "from an earlier day": days(50, 90), "the same days again": days(30, 60),
+	} {
+		r := w.run(t, q)
+		patients := map[string]bool{}
+		for _, f := range r.Found {
+			patients[strings.TrimPrefix(f.Patient, "urn:oid:1.3|")] = true
+		}
+		if want := q.To == hospital.Day(90); !patients["3"] || !patients["4"] || patients["5"] != want || patients["1"] || r.Run.Late != first.Run.Size {
+			t.Errorf("%s: found %v, late from %d, want %d", what, patients, r.Run.Late, first.Run.Size)
+		}
+	}
+	if r := w.run(t, days(61, 90)); r.Run.Late != 0 || r.Run.Accesses != 1 {
+		t.Errorf("days apart from what is signed: late from %d, %d accesses", r.Run.Late, r.Run.Accesses)
+	}
+}
+
 // snooped is an event in which a user opens a patient's record.
 func snooped(at time.Time, user, name, department, patient string) hippad.Event {
 	return hippad.Event{

@@ -75,7 +75,7 @@ func (x *Reviews) Run(ctx context.Context, who hippad.Caller, q Question, progre
 	r := regulation.NewReview(regulation.ReviewOptions{
 		From: q.From, To: q.To, LateFrom: late, Zone: x.Zone, Sample: q.Sample, Seed: seed(q, kept), Cleared: cleared, Victims: victims, Patient: x.canonical,
 	}, rosters)
-	if err := x.read(ctx, reading, q, r, progress); err != nil {
+	if err := x.read(ctx, reading, q, late, r, progress); err != nil {
 		return Result{}, err
 	}
 	out := r.Outcome()
@@ -108,11 +108,15 @@ func (x *Reviews) complete(q *Question) (late int64, err error) {
 	switch {
 	case !q.From.IsZero():
 	case last != nil && last.To.Before(q.To):
-		q.From, late = last.To, last.Size
+		q.From = last.To
 	default:
 		q.From = q.To.AddDate(0, 0, -firstDays)
 	}
 	q.From, q.To = q.From.UTC(), q.To.UTC()
+	// What has come since is of this review wherever it goes on from the last one: when this one is signed the next asks only for what comes after it.
+	if last != nil && !q.From.After(last.To) && !q.To.Before(last.To) {
+		late = last.Size
+	}
 	switch {
 	case !q.From.Before(q.To):
 		return 0, hippad.Errorf(hippad.Invalid, "the period ends before it begins")
@@ -147,8 +151,8 @@ func seed(q Question, rosters []Roster) []byte {
 // chunk is how many entries are looked through in one piece.
 const chunk = 16 << 10
 
-// read adds what the log has of the period to a review, in the order of the log: pieces are read by all processors, and added one after the other.
-func (x *Reviews) read(ctx context.Context, reading *repository.Reading, q Question, r *regulation.Review, progress func(done, total int64)) error {
+// read adds what the log has of the period, and of what came late for earlier ones, to a review, in the order of the log: pieces are read by all processors, and added one after the other.
+func (x *Reviews) read(ctx context.Context, reading *repository.Reading, q Question, late int64, r *regulation.Review, progress func(done, total int64)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type piece struct {
@@ -157,13 +161,26 @@ func (x *Reviews) read(ctx context.Context, reading *repository.Reading, q Quest
 	}
 	queue := make(chan chan piece, runtime.GOMAXPROCS(0))
 	look := func(first int64) (p piece) {
-		after, before := first-1, min(first+chunk, reading.Size())
-		query := hippad.Query{From: q.From.AddDate(0, 0, -q.History), To: q.To, After: &after, Before: &before, Ascending: true}
-		for e, err := range reading.Search(ctx, query) {
-			if err != nil {
-				return piece{err: err}
+		end := min(first+chunk, reading.Size())
+		known := end // from here on entries count however old they are
+		if late > 0 {
+			known = min(max(first, late), end)
+		}
+		for _, part := range []struct {
+			from      time.Time
+			low, high int64
+		}{{q.From.AddDate(0, 0, -q.History), first, known}, {time.Time{}, known, end}} {
+			if part.low == part.high {
+				continue
 			}
-			p.seen = append(p.seen, r.Observe(e, x.Repository.Read(e.Report)))
+			after := part.low - 1
+			query := hippad.Query{From: part.from, To: q.To, After: &after, Before: &part.high, Ascending: true}
+			for e, err := range reading.Search(ctx, query) {
+				if err != nil {
+					return piece{err: err}
+				}
+				p.seen = append(p.seen, r.Observe(e, x.Repository.Read(e.Report)))
+			}
 		}
 		return p
 	}
