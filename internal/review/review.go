@@ -336,22 +336,31 @@ func (x *Reviews) precision() []Precision {
 	return out
 }
 
-// learned returns what verdicts say to a review of a period: which pairs were found appropriate, and of which patients something was confirmed.
+// learned returns what verdicts say to a review of a period: which pairs were found appropriate by the newest verdict about them, and of which patients
+// something was confirmed.
 func (x *Reviews) learned() (map[regulation.ReviewPair]regulation.ReviewCleared, map[string][]regulation.Date) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	cleared, victims := map[regulation.ReviewPair]regulation.ReviewCleared{}, map[string][]regulation.Date{}
+	newest, victims := map[regulation.ReviewPair]Verdict{}, map[string][]regulation.Date{}
 	for _, id := range x.order {
 		for _, v := range x.runs[id].verdicts {
+			if v.Patient == "" {
+				continue
+			}
 			patient := x.canonical(v.Patient)
 			pair := regulation.ReviewPair{User: v.User, Patient: patient}
-			switch {
-			case v.Patient == "":
-			case v.Verdict == Appropriate && v.User != "" && v.At.After(cleared[pair].At):
-				cleared[pair] = regulation.ReviewCleared{Day: v.Day, At: v.At}
-			case v.Verdict == Inappropriate && !slices.Contains(victims[patient], v.Day):
+			if v.User != "" && v.Entry >= newest[pair].Entry {
+				newest[pair] = v
+			}
+			if v.Verdict == Inappropriate && !slices.Contains(victims[patient], v.Day) {
 				victims[patient] = append(victims[patient], v.Day)
 			}
+		}
+	}
+	cleared := map[regulation.ReviewPair]regulation.ReviewCleared{}
+	for pair, v := range newest {
+		if v.Verdict == Appropriate {
+			cleared[pair] = regulation.ReviewCleared{Day: v.Day, At: v.At}
 		}
 	}
 	return cleared, victims

@@ -305,10 +305,40 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// The newest verdict about a user and a patient is what the next review knows: what somebody found inappropriate is explained by nothing that was said before.
+func TestTakenBack(t *testing.T) {
+	for _, x := range []struct {
+		name     string
+		verdicts []string // on findings of one user and one patient, in this order
+		cleared  bool
+	}{
+		{"found appropriate", []string{Appropriate}, true}, {"and then inappropriate", []string{Appropriate, Inappropriate}, false},
+		{"and then nobody knows", []string{Appropriate, Inconclusive}, false}, {"and then appropriate again", []string{Inappropriate, Appropriate}, true},
+	} {
+		w := open(t)
+		w.now = hospital.Day(50) // all at the same moment
+		w.report(t, snooped(hospital.Day(40), "nina", "", "W1", "1"), snooped(hospital.Day(41), "nina", "", "W1", "1"))
+		r := w.run(t, Question{From: hospital.Day(40), To: hospital.Day(42)})
+		for i, verdict := range x.verdicts {
+			at := slices.IndexFunc(r.Found, func(f Found) bool { return f.Patient != "" && f.Day.Day == hospital.Day(40+i).Day() })
+			if _, err := w.Judge(t.Context(), olga(), Judgement{Run: r.Run.ID, Finding: r.Found[at].Number, Verdict: verdict, Reason: "x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 20 {
+			if cleared, _ := w.learned(); (len(cleared) == 1) != x.cleared {
+				t.Fatalf("%s: cleared is %v", x.name, len(cleared) == 1)
+			}
+		}
+	}
+}
+
 // However late something comes, the next review has it; also where somebody has said on which day that begins. What lies before a history stays there.
 func TestVeryLate(t *testing.T) {
 	w := open(t)
-	days := func(from, to int) Question { return Question{From: hospital.Day(from), To: hospital.Day(to), History: 7} }
+	days := func(from, to int) Question {
+		return Question{From: hospital.Day(from), To: hospital.Day(to), History: 7}
+	}
 	w.report(t, snooped(hospital.Day(2), "nina", "", "W1", "1"), snooped(hospital.Day(40), "nina", "", "W1", "2"))
 	first := w.run(t, days(30, 60))
 	if first.Run.Accesses != 1 {
