@@ -105,9 +105,11 @@ type userDay struct {
 // A rareDay is of what few people do.
 type rareDay struct {
 	exported, exports          int32
-	export                     []int64 // entries
-	failed, succeeded          []moment
-	searches                   []int64 // moments of searches by name
+	export                     []int64  // entries
+	failed, succeeded          []moment // log-ins, the newest
+	failures, successes        int32
+	searches                   []moment // by name, the newest
+	searched                   int32
 	logUse, emergencies        int32
 	logEntries, emergencyEntry []int64
 	twice                      []int64 // entries of two places at once
@@ -269,17 +271,15 @@ func (r *Review) rare(u *reviewUser, d *userDay, o Observation, place, day int32
 		x.exported += int32(o.Exported)
 		keep(&x.export)
 	}
-	if o.Login {
-		list := &x.succeeded
-		if o.Failed {
-			list = &x.failed
-		}
-		if len(*list) < maxMoments {
-			*list = append(*list, moment{o.At.Unix(), o.Entry, place})
-		}
+	now := moment{o.At.Unix(), o.Entry, place}
+	switch {
+	case o.Login && o.Failed:
+		keepNewest(&x.failed, &x.failures, now)
+	case o.Login:
+		keepNewest(&x.succeeded, &x.successes, now)
 	}
-	if o.ByName && len(x.searches) < maxMoments {
-		x.searches = append(x.searches, o.At.Unix())
+	if o.ByName {
+		keepNewest(&x.searches, &x.searched, now)
 	}
 	if o.LogUsed {
 		x.logUse++
@@ -289,6 +289,17 @@ func (r *Review) rare(u *reviewUser, d *userDay, o Observation, place, day int32
 		x.emergencies++
 		keep(&x.emergencyEntry)
 	}
+}
+
+// keepNewest adds a moment to those of a day, of which n were there, in the place of the oldest if there are very many: what follows on a thousand
+// failures is what matters.
+func keepNewest(list *[]moment, n *int32, m moment) {
+	if len(*list) < maxMoments {
+		*list = append(*list, m)
+	} else {
+		(*list)[*n%maxMoments] = m
+	}
+	*n++
 }
 
 // togetherWithin is the time in which one account, going from one network to another and back, must be in two places (A15).

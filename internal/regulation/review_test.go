@@ -264,6 +264,12 @@ func TestFailedLogin(t *testing.T) {
 		}
 		return ev
 	}
+	every := func(from, to, step int) (all []int) {
+		for ; from < to; from += step {
+			all = append(all, from)
+		}
+		return all
+	}
 	for _, x := range []struct {
 		name string
 		at   []int
@@ -271,7 +277,10 @@ func TestFailedLogin(t *testing.T) {
 		want int
 	}{
 		{"four", []int{0, 1, 2, 3}, -1, 0}, {"five in 900 s", []int{0, 1, 2, 3, 900}, -1, 20}, {"five in 901 s", []int{0, 1, 2, 3, 901}, -1, 0},
-		{"and then one that succeeds", []int{0, 1, 2, 3, 4}, 60, 30}, {"in any order", []int{4, 2, 0, 3, 1}, 60, 30}, {"much later", []int{0, 1, 2, 3, 4}, 5000, 20},
+		{"and then one that succeeds", []int{0, 1, 2, 3, 4}, 60, 30}, {"after an hour of them one succeeds", every(0, 3600, 10), 3605, 30},
+		{"after thousands of them one succeeds", every(0, 9000, 2), 9001, 30}, {"one succeeds before", []int{10, 11, 12, 13, 14}, 5, 20},
+		{"five around midnight", []int{43_100, 43_150, 43_190, 43_210, 43_220}, -1, 20}, {"and one that succeeds after it", []int{43_100, 43_120, 43_130, 43_140, 43_150}, 43_300, 30},
+		{"four and four around midnight, apart", []int{42_000, 42_001, 42_002, 42_003, 43_300, 43_301, 43_302, 43_303}, -1, 0}, {"in any order", []int{4, 2, 0, 3, 1}, 60, 30}, {"much later", []int{0, 1, 2, 3, 4}, 5000, 20},
 	} {
 		var events []hippad.Event
 		for _, s := range x.at {
@@ -287,6 +296,66 @@ func TestFailedLogin(t *testing.T) {
 		}
 		if got != x.want {
 			t.Errorf("%s: %d points, want %d", x.name, got, x.want)
+		}
+	}
+}
+
+// A search by name leads to what is opened within ten minutes, also if midnight lies between.
+func TestSearchedByName(t *testing.T) {
+	for seconds, want := range map[int]bool{0: true, 600: true, 601: false, -1: false} {
+		for _, at := range []time.Time{reviewDay(10, 12), reviewDay(10, 0)} {
+			search := reviewedEvent(at.Add(-time.Duration(seconds)*time.Second), "nina", "W1", "E", "")
+			search.Entities = []hippad.Entity{{Role: hippad.Code{Code: "24"}, Query: []byte("family=x")}}
+			if f, _ := reviewOf(ReviewOptions{}, nil, search, reviewedEvent(at, "nina", "W1", "R", "7")); f.Has("A13") != want {
+				t.Errorf("%d s before %v: %v", seconds, at, f.Points)
+			}
+		}
+	}
+}
+
+// All failures are counted, however many they are.
+func TestManyFailedLogins(t *testing.T) {
+	var events []hippad.Event
+	for i := range 1000 {
+		ev := reviewedEvent(reviewDay(10, 12).Add(time.Duration(i)*time.Second), "nina", "", "E", "")
+		ev.Type, ev.Outcome = hippad.Code{System: "DCM", Code: "110122"}, "8"
+		events = append(events, ev)
+	}
+	if _, out := reviewOf(ReviewOptions{}, nil, events...); len(out.Findings) != 1 || !strings.HasPrefix(out.Findings[0].Points[0].Why, "1000 failures that day") {
+		t.Errorf("%+v", out.Findings)
+	}
+}
+
+// A burst is one beside what the user did before and what others of the job do: it does not make itself usual.
+func TestBurst(t *testing.T) {
+	opened := func(user string, day, patients int) (events []hippad.Event) {
+		for i := range patients {
+			events = append(events, reviewedEvent(reviewDay(day, 12), user, "W1", "R", fmt.Sprint(user, day, "-", i)))
+		}
+		return events
+	}
+	days := func(lists ...[]hippad.Event) []hippad.Event { return slices.Concat(lists...) }
+	for _, x := range []struct {
+		name   string
+		events []hippad.Event
+		want   int
+	}{
+		{"as many as ever", days(opened("nina", 1, 40), opened("nina", 2, 40), opened("nina", 3, 60)), 1}, // the first day, of which nothing is known before
+		{"the only one of the job", days(opened("nina", 1, 10), opened("nina", 2, 10), opened("nina", 3, 90)), 1},
+		{"colleagues do it too", days(opened("nina", 3, 50), opened("otto", -3, 40)), 0},
+		{"colleagues do less", days(opened("nina", 3, 50), opened("otto", -3, 20)), 1},
+		{"day after day", days(opened("nina", 3, 50), opened("nina", 4, 300), opened("otto", 3, 20)), 2},
+		{"29", opened("nina", 3, 29), 0},
+	} {
+		_, out := reviewOf(ReviewOptions{}, nil, x.events...)
+		got := 0
+		for _, f := range out.Findings {
+			if f.Has("A5") {
+				got++
+			}
+		}
+		if got != x.want {
+			t.Errorf("%s: %d bursts, want %d", x.name, got, x.want)
 		}
 	}
 }

@@ -306,18 +306,29 @@ func (p *preparedReview) unusual(a accessAt, again int) (list []FindingPoints) {
 	if again >= 3 && !p.everWrote(a.user, a.patient) {
 		list = append(list, reviewPoints("A12", fmt.Sprintf("%d days, nothing written", again)))
 	}
-	if d := u.days[a.day]; d.rare != nil {
-		for _, at := range d.rare.searches {
-			if gap := a.first - at; gap >= 0 && gap <= 10*60 {
-				list = append(list, reviewPoints("A13", fmt.Sprintf("%d s after a search by name", gap)))
-				break
-			}
-		}
+	if gap, ok := p.searched(u, a); ok {
+		list = append(list, reviewPoints("A13", fmt.Sprintf("%d s after a search by name", gap)))
 	}
 	if p.elsewhere(u, a) {
 		list = append(list, reviewPoints("B10", "the relations of that day name other departments"))
 	}
 	return list
+}
+
+// searched tells how many seconds before an access the user had searched by name, if not too many: it may have been before midnight.
+func (p *preparedReview) searched(u *reviewUser, a accessAt) (gap int64, ok bool) {
+	for _, day := range []int32{a.day - 1, a.day} {
+		d := u.days[day]
+		if d == nil || d.rare == nil {
+			continue
+		}
+		for _, m := range d.rare.searches {
+			if before := a.first - m.at; before >= 0 && before <= 10*60 && (!ok || before < gap) {
+				gap, ok = before, true
+			}
+		}
+	}
+	return gap, ok
 }
 
 // firstContact tells whether the user never had to do with the patient before, and whether the department had near it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 const dripDays = 90
@@ -49,6 +50,7 @@ func (p *preparedReview) userDays(explained map[uint64]int) (out []Finding) {
 	job := p.perJob()
 	for id, u := range p.r.people {
 		before := int32(-1) // the day on which the user was last seen
+		others := sync.OnceValue(func() int32 { return p.usualOfOthers(int32(id), job[reviewFold(u.job)]) })
 		for _, day := range p.whole[id].days {
 			d := u.days[day]
 			last := before
@@ -57,7 +59,7 @@ func (p *preparedReview) userDays(explained map[uint64]int) (out []Finding) {
 				continue
 			}
 			f := Finding{Day: dateOfDay(day), User: u.key, Name: u.name, Events: int(d.events)}
-			p.burst(&f, int32(id), day, job)
+			p.burst(&f, int32(id), day, others)
 			if last >= 0 && day-last >= revivedDays {
 				f.add(reviewPoints("A15", fmt.Sprintf("the account was not used for %d days", day-last)), append([]int64{d.first}, p.entriesOf(int32(id), day)...)...)
 			}
@@ -86,25 +88,50 @@ func (f *Finding) add(p FindingPoints, entries ...int64) {
 	}
 }
 
-// perJob returns, of each job, the 99th percentile of the patients of a day.
-func (p *preparedReview) perJob() map[string]int32 {
-	all := map[string][]int32{}
-	for _, u := range p.r.people {
+// A jobDay is how many patients somebody of a job had on a day.
+type jobDay struct{ patients, user int32 }
+
+// perJob returns, of each job, the days of those who have it, the busiest first.
+func (p *preparedReview) perJob() map[string][]jobDay {
+	all := map[string][]jobDay{}
+	for id, u := range p.r.people {
+		job := reviewFold(u.job)
 		for _, d := range u.days {
 			if d.patients > 0 {
-				all[reviewFold(u.job)] = append(all[reviewFold(u.job)], d.patients)
+				all[job] = append(all[job], jobDay{d.patients, int32(id)})
 			}
 		}
 	}
-	out := map[string]int32{}
-	for job, list := range all {
-		out[job] = reviewPercentile(list, 99)
+	for _, list := range all {
+		slices.SortFunc(list, func(a, b jobDay) int { return cmp.Or(cmp.Compare(b.patients, a.patients), cmp.Compare(a.user, b.user)) })
 	}
-	return out
+	return all
+}
+
+// usualOfOthers returns the 99th percentile of the days of a job that are not a user's own: somebody alone would make usual whatever they do.
+func (p *preparedReview) usualOfOthers(user int32, list []jobDay) int32 {
+	own := 0
+	for _, d := range p.r.people[user].days {
+		if d.patients > 0 {
+			own++
+		}
+	}
+	others := len(list) - own
+	above := others - (others*99+99)/100 // days of others that may be busier
+	for _, x := range list {
+		if x.user == user {
+			continue
+		}
+		if above == 0 {
+			return x.patients
+		}
+		above--
+	}
+	return 0
 }
 
 // burst is A5.
-func (p *preparedReview) burst(f *Finding, user, day int32, job map[string]int32) {
+func (p *preparedReview) burst(f *Finding, user, day int32, others func() int32) {
 	u := p.r.people[user]
 	n := u.days[day].patients
 	if n < burstPatients {
@@ -116,11 +143,11 @@ func (p *preparedReview) burst(f *Finding, user, day int32, job map[string]int32
 			own = append(own, d.patients)
 		}
 	}
-	mine, others := reviewPercentile(own, 99), job[reviewFold(u.job)]
-	if 2*n <= 3*max(mine, others) {
+	mine, job := reviewPercentile(own, 99), others()
+	if 2*n <= 3*max(mine, job) {
 		return
 	}
-	f.add(reviewPoints("A5", fmt.Sprintf("%d patients; the user's usual most is %d, that of the job %d", n, mine, others)), p.entriesOf(user, day)...)
+	f.add(reviewPoints("A5", fmt.Sprintf("%d patients; the user's usual most is %d, that of others with the job %d", n, mine, job)), p.entriesOf(user, day)...)
 }
 
 // entriesOf returns some of the entries of a user's day.
@@ -160,7 +187,7 @@ func (p *preparedReview) rareDay(f *Finding, user, day int32, x *rareDay) {
 			f.add(first, x.export...)
 		}
 	}
-	failedLogin(f, x)
+	failedLogin(f, u, day)
 	if len(x.twice) > 0 {
 		f.add(reviewPoints("A15", "two networks by turns within 15 minutes"), x.twice...)
 	}
@@ -184,32 +211,53 @@ func (p *preparedReview) exportedBefore(user, day int32) bool {
 	return false
 }
 
-// failedLogin is A14: five failures in a quarter of an hour, worse if the next try succeeds.
-func failedLogin(f *Finding, x *rareDay) {
-	byTime := func(a, b moment) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.entry, b.entry)) }
-	slices.SortFunc(x.failed, byTime)
-	slices.SortFunc(x.succeeded, byTime)
-	for i := range x.failed {
-		end := i + failedLogins - 1
-		if end >= len(x.failed) || x.failed[end].at-x.failed[i].at > failedWithin {
-			continue
-		}
-		p := reviewPoints("A14", fmt.Sprintf("%d failures that day, %d within 15 minutes", len(x.failed), failedLogins))
-		var proof []int64
-		for _, m := range x.failed[i : end+1] {
-			proof = append(proof, m.entry)
-		}
-		for _, m := range x.succeeded {
-			if gap := m.at - x.failed[end].at; gap >= 0 && gap <= failedWithin {
-				p.Points += 10
-				p.Why += ", then one that succeeded"
-				proof = append(proof, m.entry)
-				break
-			}
-		}
-		f.add(p, proof...)
+// failedLogin is A14: five failures in a quarter of an hour, worse if one soon after them succeeds. Those before midnight and the success after it count:
+// the day is that of the fifth failure.
+func failedLogin(f *Finding, u *reviewUser, day int32) {
+	x, before, after := u.days[day].rare, u.rareOn(day-1), u.rareOn(day+1)
+	if len(x.failed) == 0 {
 		return
 	}
+	byTime := func(a, b moment) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.entry, b.entry)) }
+	failed, succeeded := slices.Concat(before.failed, x.failed), slices.Concat(x.succeeded, after.succeeded)
+	slices.SortFunc(failed, byTime)
+	slices.SortFunc(succeeded, byTime)
+	var tries []moment
+	for end := failedLogins - 1; end < len(failed); end++ {
+		last := failed[end]
+		if last.at-failed[end-failedLogins+1].at > failedWithin || !slices.Contains(x.failed, last) {
+			continue
+		}
+		if tries == nil {
+			tries = failed[end-failedLogins+1 : end+1]
+		}
+		i := slices.IndexFunc(succeeded, func(m moment) bool { return m.at >= last.at && m.at-last.at <= failedWithin })
+		if i >= 0 {
+			tries = append(slices.Clone(failed[end-failedLogins+1:end+1]), succeeded[i])
+			break
+		}
+	}
+	if tries == nil {
+		return
+	}
+	p := reviewPoints("A14", fmt.Sprintf("%d failures that day, %d within 15 minutes", x.failures, failedLogins))
+	if len(tries) > failedLogins {
+		p.Points += 10
+		p.Why += ", then one that succeeded"
+	}
+	var proof []int64
+	for _, m := range tries {
+		proof = append(proof, m.entry)
+	}
+	f.add(p, proof...)
+}
+
+// rareOn is what a user did on a day of what few people do.
+func (u *reviewUser) rareOn(day int32) *rareDay {
+	if d := u.days[day]; d != nil && d.rare != nil {
+		return d.rare
+	}
+	return &rareDay{}
 }
 
 // crowds is A10.
