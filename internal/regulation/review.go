@@ -3,6 +3,7 @@ package regulation
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"hippad"
@@ -82,6 +83,7 @@ type Review struct {
 // A reviewUser is somebody who does things.
 type reviewUser struct {
 	key, name, department, job string
+	other                      string // another id of the user, as the newest event has it
 	roster                     *RosterStaff
 	days                       map[int32]*userDay
 	devices                    map[int32]int32 // place -> day on which it was first used
@@ -338,6 +340,9 @@ func (r *Review) user(o Observation) int32 {
 	if o.Name != "" {
 		u.name = o.Name
 	}
+	if o.Other != "" && o.Other != key {
+		u.other = o.Other
+	}
 	if (staff == nil || staff.Department == "") && o.Department != "" {
 		u.department = o.Department
 	}
@@ -418,6 +423,7 @@ type Observation struct {
 	At       time.Time
 	User     string // identifier; of one in the staff roster, the roster's
 	Name     string
+	Other    string   // another identifier of the user: a login, where User is a number
 	Patients []string // identifiers
 	Named    []string // identifiers of the others who take part
 
@@ -445,6 +451,7 @@ func (r *Review) Observe(e hippad.Entry, ev hippad.Event) Observation {
 	a := &ev.Agents[who]
 	forms := agentForms(a)
 	o.User, o.Name, o.Address = r.userKey(forms), shortened(a.Name), shortened(a.Address)
+	o.Other = shortened(strings.ToLower(strings.TrimSpace(a.AltID)))
 	o.Department, o.Job = shortened(firstGiven(a.Location.Display, a.Location.Identifier.Value, a.Location.Literal)), shortened(jobOf(a))
 	o.observeKind(ev)
 	for i := range ev.Entities {

@@ -16,6 +16,7 @@ type Finding struct {
 	User      string          `json:"user,omitzero"`   // empty: it is about many
 	Name      string          `json:"name,omitzero"`   // of the user, as the events have it
 	Users     []string        `json:"users,omitempty"` // the many
+	Also      []string        `json:"also,omitempty"`  // other ids by which events know the user, or the many: who has one of them must not judge
 	Patient   string          `json:"patient,omitzero"`
 	Points    []FindingPoints `json:"points"`
 	Explained string          `json:"explained,omitzero"` // what explains it all the same, or a part of it
@@ -182,11 +183,18 @@ func (p *preparedReview) finding(a accessAt, list []FindingPoints) Finding {
 		Day: dateOfDay(a.day), User: u.key, Name: u.name, Patient: p.r.patients[a.patient], Points: list,
 		Events: int(a.reads + a.writes), Entries: slices.Clone(a.entries),
 	}
+	f.also(u)
 	if a.why != nil {
 		f.Explained = a.why.id + ": " + a.why.why
 	}
 	f.sum()
 	return f
+}
+
+func (f *Finding) also(u *reviewUser) {
+	if u.other != "" {
+		f.Also = append(f.Also, u.other)
+	}
 }
 
 func (f *Finding) sum() {

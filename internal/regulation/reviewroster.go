@@ -160,20 +160,28 @@ func laterDate(a, b Date) Date {
 }
 
 // Below returns, of each user who works under one of those named, directly or not, the manager: what is needed to know afterwards who may not judge
-// whom.
-func (r *ReviewRosters) Below(users []string) map[string]string {
+// whom. forms are the ways of writing a user: a manager need not be written as the events do, nor have a line.
+func (r *ReviewRosters) Below(users []string, forms func(string) []string) map[string]string {
 	under := map[string][]string{}
 	for user, s := range r.staff {
-		if s.Manager != "" {
-			under[s.Manager] = append(under[s.Manager], user)
+		if s.Manager == "" {
+			continue
 		}
+		for _, f := range forms(s.Manager) {
+			under[f] = append(under[f], user)
+		}
+	}
+	for _, list := range under {
+		slices.Sort(list)
 	}
 	out := map[string]string{}
 	for queue := slices.Clone(users); len(queue) > 0; queue = queue[1:] {
-		for _, user := range under[queue[0]] {
-			if _, seen := out[user]; !seen {
-				out[user] = queue[0]
-				queue = append(queue, user)
+		for _, f := range forms(queue[0]) {
+			for _, user := range under[f] {
+				if _, seen := out[user]; !seen {
+					out[user] = queue[0]
+					queue = append(queue, user)
+				}
 			}
 		}
 	}

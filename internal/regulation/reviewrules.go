@@ -70,7 +70,7 @@ const (
 	failedWithin     = 15 * 60 // seconds
 	crowdPeople      = 5       // people without a reason, of one day (A10)
 	crowdDepartments = 3       // of them
-	crowdNamed       = 250     // in one finding: it is an entry, and must not be too long for one
+	crowdNamed       = 100     // in one finding: it is an entry, and must not be too long for one
 	deadDays         = 30
 	adultYears       = 18
 )

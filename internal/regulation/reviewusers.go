@@ -59,6 +59,7 @@ func (p *preparedReview) userDays(explained map[uint64]int) (out []Finding) {
 				continue
 			}
 			f := Finding{Day: dateOfDay(day), User: u.key, Name: u.name, Events: int(d.events)}
+			f.also(u)
 			p.burst(&f, int32(id), day, others)
 			if last >= 0 && day-last >= revivedDays {
 				f.add(reviewPoints("A15", fmt.Sprintf("the account was not used for %d days", day-last)), append([]int64{d.first}, p.entriesOf(int32(id), day)...)...)
@@ -284,6 +285,7 @@ func (p *preparedReview) crowds(by map[uint64][]accessAt) (out []Finding) {
 			for _, a := range some {
 				f.Events += int(a.reads + a.writes)
 				f.Users = append(f.Users, p.r.people[a.user].key)
+				f.also(p.r.people[a.user])
 			}
 			why := reviewPoints("A10", words)
 			if len(some) < len(all) {
@@ -350,6 +352,7 @@ func (p *preparedReview) drips(all []accessAt) (out []Finding) {
 		// which outliers do not move.
 		if most := min(high, middle+(445*spread+99)/100); int32(len(d.patients)) > most {
 			f := Finding{Day: dateOfDay(d.last), User: u.key, Name: u.name, Events: d.events}
+			f.also(u)
 			f.add(reviewPoints("A6", fmt.Sprintf("%d in %d days; of those with the same job 95 %% have at most %d, half at most %d, with a median deviation of %d", len(d.patients), dripDays, high, middle, spread)), d.entries...)
 			f.sum()
 			out = append(out, f)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"hippad"
 	"hippad/internal/regulation"
@@ -71,23 +72,47 @@ func (x *Reviews) Judge(ctx context.Context, who hippad.Caller, j Judgement) (Ve
 
 // partial says why a caller may not judge a finding; empty if nothing is known against it.
 func (x *Reviews) partial(who hippad.Caller, n *run, f regulation.Finding) string {
-	me := callerForms(who)
-	about := append([]string{f.User}, f.Users...)
-	if slices.ContainsFunc(about, func(user string) bool { return named(me, user) }) || f.Name != "" && slices.Contains(me, hippad.Fold(f.Name)) {
-		return "nobody judges a finding about themselves"
+	return x.ties(who, n).against(f)
+}
+
+// ties are what a caller has to do with people of whom a review has found something.
+type ties struct {
+	me    []string // every form of every name
+	names []string // as words
+	above []string // every form of those above
+}
+
+func (x *Reviews) ties(who hippad.Caller, n *run) (t ties) {
+	t.me = callerForms(who)
+	if words := nameWords(who.Name); words != "" {
+		t.names = append(t.names, words)
 	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for user := range n.lines {
-		if !named(me, user) {
+		if !named(t.me, user) {
 			continue
 		}
 		seen := map[string]bool{}
 		for above := n.lines[user]; above != "" && !seen[above]; above = n.lines[above] {
-			if seen[above] = true; slices.Contains(about, above) {
-				return "nobody judges a finding about somebody above them"
-			}
+			seen[above] = true
+			t.above = append(t.above, userForms(above)...)
 		}
+	}
+	return t
+}
+
+// against says why who has these ties may not judge a finding; empty if nothing is known against it.
+func (t ties) against(f regulation.Finding) string {
+	about := append(append([]string{f.User}, f.Users...), f.Also...)
+	is := func(forms []string) bool {
+		return slices.ContainsFunc(about, func(user string) bool { return named(forms, user) })
+	}
+	switch {
+	case is(t.me), slices.Contains(t.me, hippad.Fold(f.Name)) && f.Name != "", slices.Contains(t.names, nameWords(f.Name)):
+		return "nobody judges a finding about themselves"
+	case is(t.above):
+		return "nobody judges a finding about somebody above them"
 	}
 	return ""
 }
@@ -97,30 +122,47 @@ func callerForms(who hippad.Caller) (forms []string) {
 	id := who.ID
 	if who.Kind == hippad.KindPerson { // of OpenID Connect issuer and subject
 		if i := strings.LastIndexByte(id, ' '); i >= 0 {
-			forms = append(forms, hippad.Fold(id[i+1:]))
+			forms = append(forms, userForms(id[i+1:])...)
 		}
 	}
 	for _, s := range []string{id, who.String(), who.Name, who.Member} {
-		if s != "" {
-			forms = append(forms, hippad.Fold(s))
+		forms = append(forms, userForms(s)...)
+	}
+	return forms
+}
+
+// named tells whether a user id is one of the names in forms.
+func named(forms []string, user string) bool {
+	return slices.ContainsFunc(userForms(user), func(f string) bool { return slices.Contains(forms, f) })
+}
+
+// userForms are the ways of writing a user id: as it is, without who assigned it, and without the domain on either side. Two people of two domains may be
+// taken for one: then somebody else judges, which is better than that somebody judges themselves.
+func userForms(user string) (forms []string) {
+	add := func(s string) {
+		if s = hippad.Fold(s); s != "" && !slices.Contains(forms, s) {
+			forms = append(forms, s)
+		}
+	}
+	add(user)
+	short := user[strings.LastIndexAny(user, `|/\`)+1:]
+	add(short)
+	for _, s := range []string{user, short} {
+		if i := strings.IndexByte(s, '@'); i > 0 {
+			add(s[:i])
 		}
 	}
 	return forms
 }
 
-// named tells whether a user id of an event is one of the caller's names: as it is, or without who assigned it.
-func named(me []string, user string) bool {
-	if user == "" {
-		return false
+// nameWords are the words of a name of several, in the order of the alphabet, because some write the last one first; empty for one word.
+func nameWords(name string) string {
+	words := strings.FieldsFunc(hippad.Fold(name), func(r rune) bool { return !unicode.IsLetter(r) })
+	if len(words) < 2 {
+		return ""
 	}
-	forms := []string{hippad.Fold(user)}
-	if i := strings.LastIndexAny(user, `|/\`); i >= 0 {
-		forms = append(forms, hippad.Fold(user[i+1:]))
-	}
-	if i := strings.IndexByte(user, '@'); i > 0 {
-		forms = append(forms, hippad.Fold(user[:i]))
-	}
-	return slices.ContainsFunc(forms, func(f string) bool { return f != "" && slices.Contains(me, f) })
+	slices.Sort(words)
+	return strings.Join(words, " ")
 }
 
 // An Approval is how a review is signed.
@@ -181,11 +223,12 @@ func (x *Reviews) signable(ctx context.Context, who hippad.Caller, n *run, a App
 	if err != nil {
 		return err
 	}
+	t := x.ties(who, n) // once: findings and staff may both be many
 	for _, f := range findings[:min(n.Above, len(findings))] {
 		if _, judged := n.verdicts[f.Number]; judged {
 			continue
 		}
-		if why := x.partial(who, n, f); why != "" {
+		if why := t.against(f); why != "" {
 			what := fmt.Sprintf("sign review %d with finding %d unjudged: %s", a.Run, f.Number, why)
 			return x.Repository.Deny(ctx, who, what, hippad.Errorf(hippad.Unauthorised, "finding %d is not judged, and %s", f.Number, why).
 				WithHint("somebody else must judge it, or sign"))

@@ -209,6 +209,15 @@ func TestPartial(t *testing.T) {
 		{testlog.Person("u1"), "u1@hospital.example", "themselves"},
 		{hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:1", Name: "nina moss"}}, "u7", "themselves"},
 		{hippad.Caller{Grant: hippad.Grant{Member: "m-1"}}, "m-1", "themselves"},
+		{testlog.Person("u1"), "urn:oid:1.2|u1@hospital.example", "themselves"},
+		{testlog.Person("u1@hospital.example"), "urn:oid:1.2|U1", "themselves"},
+		{testlog.Person(`HOSPITAL\u1`), "u1", "themselves"},
+		{testlog.Person(`hospital\u1`), "practitioner/u1@hospital.example", "themselves"},
+		{hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:1", Name: "Moss, Nina"}}, "u7", "themselves"},
+		{hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:1", Name: "Moss, Nils"}}, "u7", ""},
+		{testlog.Person("u1@hospital.example"), "u2", "above"},
+		{testlog.Person("u1"), "urn:oid:1.2|u2", "above"},
+		{testlog.Person("u1"), "urn:oid:1.2|u3", "above"},
 		{testlog.Person("u1"), "u2", "above"},
 		{testlog.Person("u1"), "u3", "above"},
 		{testlog.Person("u3"), "u1", ""},
@@ -225,6 +234,43 @@ func TestPartial(t *testing.T) {
 	}
 	if got := w.partial(testlog.Person("u1"), n, regulation.Finding{User: "person:u1"}); got == "" {
 		t.Error("who used the log judges that")
+	}
+}
+
+// Events may know somebody by an identifier and a login; and a manager whom the roster names need not have a line in it.
+func TestPartialByEvents(t *testing.T) {
+	w := open(t)
+	var events []hippad.Event
+	for i, user := range []string{"101", "102", "103", "104", "105", "106"} {
+		ev := snooped(hospital.Day(10), user, "", fmt.Sprint("W", i%3), "1")
+		ev.Agents[0].AltID = "login-" + user
+		events = append(events, ev)
+	}
+	w.report(t, append(events, snooped(hospital.Day(11), "vera", "", "W1", "2"))...)
+	r := w.run(t, Question{From: hospital.Day(9), To: hospital.Day(12), Rosters: Rosters{Staff: []byte("user,manager\nu1,u2\nu2,vera\n")}})
+	judge := func(who string, fits func(f Found) bool) error {
+		t.Helper()
+		at := slices.IndexFunc(r.Found, fits)
+		if at < 0 {
+			t.Fatal("it is not found")
+		}
+		_, err := w.Judge(t.Context(), testlog.Person(who, hippad.RoleReviewer), Judgement{Run: r.Run.ID, Finding: r.Found[at].Number, Verdict: Appropriate, Reason: "x"})
+		return err
+	}
+	about := func(user string) func(f Found) bool {
+		return func(f Found) bool { return strings.HasSuffix(f.User, user) && f.Patient != "" }
+	}
+	for _, x := range []struct {
+		who  string
+		fits func(f Found) bool
+		want bool
+	}{
+		{"login-101", about("101"), false}, {"login-101", about("102"), true}, {"login-106", func(f Found) bool { return f.Has("A10") }, false},
+		{"u1", about("vera"), false}, {"u2", about("vera"), false}, {"u3", about("vera"), true}, {"vera", about("101"), true},
+	} {
+		if err := judge(x.who, x.fits); (err == nil) != x.want || err != nil && hippad.KindOf(err) != hippad.Unauthorised {
+			t.Errorf("%s judges: %v, want that it may: %v", x.who, err, x.want)
+		}
 	}
 }
 

@@ -263,7 +263,7 @@ func split(findings []regulation.Finding, rosters *regulation.ReviewRosters) ([]
 		users = append(users, f.Users...)
 	}
 	slices.Sort(users)
-	below := rosters.Below(slices.Compact(users))
+	below := rosters.Below(slices.Compact(users), userForms)
 	for _, user := range sorted(below) {
 		next(len(user) + len(below[user]) + 16)
 		if now.Lines == nil {
