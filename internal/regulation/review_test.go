@@ -229,6 +229,31 @@ func TestRelatives(t *testing.T) {
 	}
 }
 
+// Two lines about one patient say more than either: the crosswalk may know that two identifiers are one person. What a later line leaves open stays.
+func TestPatientTwice(t *testing.T) {
+	access := reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7")
+	full := RosterPatient{Last: "Lind", Home: RosterHome{"12 Elm Street", "62701", "217 555 0100"}, Born: Date{2010, 1, 1}, Died: Date{2026, 3, 1}, VIP: true, Sensitive: true}
+	for name, rows := range map[string][]RosterPatient{"once": {full}, "then nothing": {full, {}}, "nothing first": {{}, full}, "another last name": {full, {Last: "Lind-Moss"}}} {
+		r := NewReviewRosters(func(string) string { return "urn:oid:1.3|7" })
+		if err := r.AddStaff(RosterStaff{User: "nina", Last: "Lind", Home: full.Home}); err != nil {
+			t.Fatal(err)
+		}
+		for i, row := range rows {
+			if err := r.AddPatient(fmt.Sprintf("urn:oid:1.3|%d", 7+i), row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, _ := reviewOf(ReviewOptions{}, r, access)
+		var got []string
+		for _, p := range f.Points {
+			got = append(got, fmt.Sprint(p.Rule, p.Points))
+		}
+		if want := "[A310 B120 B240 B625 B75 B830 B1110 A410]"; fmt.Sprint(got) != want || r.counted != 1 {
+			t.Errorf("%s: %v, want %s; %d last names", name, got, want, r.counted)
+		}
+	}
+}
+
 // A last name counts by how rare it is.
 func TestFrequentNames(t *testing.T) {
 	for _, x := range []struct{ bearers, of, want int }{{1, 1, 20}, {4, 500, 5}, {21, 500, 0}, {10, 5000, 10}, {5, 100_000, 20}} {

@@ -90,7 +90,8 @@ func (r *ReviewRosters) AddStaff(s RosterStaff) error {
 // find returns who has a user id, nil if nobody is known to.
 func (r *ReviewRosters) find(user string) *RosterStaff { return r.staff[user] }
 
-// AddPatient takes a patient. Kind Invalid if there is none.
+// AddPatient takes a patient, of whom a line under another identifier may have said something already: that stays where this one says nothing. Kind
+// Invalid if there is none.
 func (r *ReviewRosters) AddPatient(patient string, p RosterPatient) error {
 	x, err := r.known(patient)
 	if err != nil {
@@ -100,8 +101,16 @@ func (r *ReviewRosters) AddPatient(patient string, p RosterPatient) error {
 		r.bearers[reviewFold(p.Last)]++
 		r.counted++
 	}
-	p.Died, p.VIP = laterDate(p.Died, x.Died), p.VIP || x.VIP
-	*x = p
+	if x.Last == "" {
+		x.Last = p.Last // of two the first, which is the one that was counted
+	}
+	if p.Home != (RosterHome{}) {
+		x.Home = p.Home
+	}
+	if !p.Born.IsZero() {
+		x.Born = p.Born
+	}
+	x.Died, x.VIP, x.Sensitive = laterDate(p.Died, x.Died), p.VIP || x.VIP, p.Sensitive || x.Sensitive
 	return nil
 }
 
