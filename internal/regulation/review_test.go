@@ -439,6 +439,31 @@ func TestAnyEvents(t *testing.T) {
 	})
 }
 
+// One record that very many open, as that of a patient whom a system calls unknown, and very many users with as much unexplained as each other,
+// cost what they are, not the square of it.
+func TestCrowdedRecord(t *testing.T) {
+	r := NewReview(ReviewOptions{From: reviewDay(0, 0), To: reviewDay(30, 0), Sample: -1}, nil)
+	at := int64(0)
+	add := func(user, department int, patient string, write bool) {
+		r.Add(Observation{
+			Entry: at, At: reviewDay(20, 0).Add(time.Duration(at) * time.Millisecond), User: fmt.Sprint("u", user), Department: fmt.Sprint("W", department), Patients: []string{patient}, Write: write,
+		})
+		at++
+	}
+	const many = 20_000
+	for i := range many {
+		add(i, i, "unknown", false)
+		add(many+i, many+i, "unknown", true)
+	}
+	for i := range 5 * many {
+		add(i/10, i/10, fmt.Sprint("p", i), false)
+	}
+	out := r.Outcome()
+	if out.Counts.Accesses != 7*many || out.Counts.Explained != many {
+		t.Errorf("%d accesses, %d explained", out.Counts.Accesses, out.Counts.Explained)
+	}
+}
+
 // One event of very many patients and agents costs what it says, not the product of it.
 func TestHugeEvent(t *testing.T) {
 	ev := reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7")

@@ -28,14 +28,22 @@ type work struct {
 	entry       int64
 }
 
+func (w work) compare(o work) int {
+	return cmp.Or(cmp.Compare(w.first, o.first), cmp.Compare(w.entry, o.entry))
+}
+
+func (x *pairDay) work(user int32) work { return work{user, x.wrote, x.wroteLast, x.wroteEntry} }
+
 // preparedReview is what explaining and scoring need of all accesses together.
 type preparedReview struct {
 	r        *Review
 	work     map[int32][]work          // of patients
 	touched  map[int32][]reviewVisit   // of patients, by day
+	team     map[uint64]teamAt         // of patients and departments: one record may be opened by very many
 	known    map[int32]map[int32]int32 // of users: with whom they share patients, and how many (E5)
 	shared   map[int32]int32           // of users: patients on whom they worked
 	function []string                  // of users: what explains by itself (E6); empty: nothing
+	division []int32                   // of users: the number of the department; 0: none is known
 	whole    []wholeUser
 	ofUser   map[int32][]uint64
 }
@@ -45,10 +53,22 @@ type reviewVisit struct {
 	wrote     bool
 }
 
+// A teamAt is what a department did with a patient's data.
+type teamAt struct {
+	work    []work        // by time
+	touched []reviewVisit // by day
+}
+
 func (r *Review) prepare() *preparedReview {
-	p := &preparedReview{r: r, work: map[int32][]work{}, touched: map[int32][]reviewVisit{}, known: map[int32]map[int32]int32{}, shared: map[int32]int32{}}
+	p := &preparedReview{r: r, work: map[int32][]work{}, touched: map[int32][]reviewVisit{}, team: map[uint64]teamAt{}, known: map[int32]map[int32]int32{}, shared: map[int32]int32{}}
+	divisions := map[string]int32{"": 0}
 	for _, u := range r.people {
 		p.function = append(p.function, jobFunction(u.job, u.department))
+		name := reviewFold(u.department)
+		if _, ok := divisions[name]; !ok {
+			divisions[name] = int32(len(divisions))
+		}
+		p.division = append(p.division, divisions[name])
 	}
 	for key, days := range r.pairs {
 		user, patient := int32(key>>32), int32(uint32(key))
@@ -56,17 +76,29 @@ func (r *Review) prepare() *preparedReview {
 			if x.reads+x.writes == 0 {
 				continue
 			}
-			p.touched[patient] = append(p.touched[patient], reviewVisit{user, x.day, x.writes > 0})
+			v := reviewVisit{user, x.day, x.writes > 0}
+			p.touched[patient] = append(p.touched[patient], v)
 			if x.writes > 0 {
-				p.work[patient] = append(p.work[patient], work{user, x.wrote, x.wroteLast, x.wroteEntry})
+				p.work[patient] = append(p.work[patient], x.work(user))
 			}
+			if p.division[user] == 0 {
+				continue
+			}
+			team := p.team[pairKey(patient, p.division[user])]
+			team.touched = append(team.touched, v)
+			if x.writes > 0 {
+				team.work = append(team.work, x.work(user))
+			}
+			p.team[pairKey(patient, p.division[user])] = team
 		}
 	}
-	for _, list := range p.work {
-		slices.SortFunc(list, func(a, b work) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.entry, b.entry)) })
-	}
+	byDay := func(a, b reviewVisit) int { return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.user, b.user)) }
 	for _, list := range p.touched {
-		slices.SortFunc(list, func(a, b reviewVisit) int { return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.user, b.user)) })
+		slices.SortFunc(list, byDay)
+	}
+	for _, t := range p.team {
+		slices.SortFunc(t.work, work.compare)
+		slices.SortFunc(t.touched, byDay)
 	}
 	p.group()
 	return p
@@ -203,26 +235,29 @@ func (p *preparedReview) named(user, patient int32, x *pairDay) *reviewExplanati
 
 // teamWork is E3, and E5 where nobody of the department has worked on the record.
 func (p *preparedReview) teamWork(user, patient int32, x *pairDay) *reviewExplanation {
-	u := p.r.people[user]
-	department := reviewFold(u.department)
-	list := p.work[patient]
+	list := p.team[pairKey(patient, p.division[user])].work
 	from, _ := slices.BinarySearchFunc(list, x.first-teamWork-reviewDaySeconds, func(w work, at int64) int { return cmp.Compare(w.first, at) })
-	var other *reviewExplanation
 	for _, w := range list[from:] {
 		if w.first > x.last+teamWork {
 			break
 		}
-		if w.user == user || secondsApart(x.first, x.last, w.first, w.last) > teamWork {
-			continue
-		}
-		if department != "" && reviewFold(p.r.people[w.user].department) == department {
+		if w.user != user && secondsApart(x.first, x.last, w.first, w.last) <= teamWork {
 			return &reviewExplanation{"E3", fmt.Sprintf("somebody of the same department worked on it %s (entry %d)", spanWords(w.first-x.first), w.entry), false}
 		}
-		if n := p.known[user][w.user]; n > 0 && other == nil {
-			other = &reviewExplanation{"E5", fmt.Sprintf("somebody who shares %d patients with the user worked on it %s (entry %d)", n, spanWords(w.first-x.first), w.entry), true}
+	}
+	var other *work // the first; those who work with one are few, those who work on one record may be very many
+	for colleague := range p.known[user] {
+		for _, d := range p.r.pairs[pairKey(colleague, patient)] {
+			if w := d.work(colleague); d.writes > 0 && secondsApart(x.first, x.last, w.first, w.last) <= teamWork && (other == nil || w.compare(*other) < 0) {
+				other = &w
+			}
 		}
 	}
-	return other
+	if other == nil {
+		return nil
+	}
+	n := p.known[user][other.user]
+	return &reviewExplanation{"E5", fmt.Sprintf("somebody who shares %d patients with the user worked on it %s (entry %d)", n, spanWords(other.first-x.first), other.entry), true}
 }
 
 // secondsApart is how far two spans are from one another, 0 if they meet.

@@ -345,13 +345,22 @@ func (p *preparedReview) firstContact(a accessAt) (first, near bool) {
 	for _, d := range p.r.pairs[pairKey(a.user, a.patient)] {
 		first = first && (d.day >= a.day || d.reads+d.writes == 0)
 	}
-	department := reviewFold(p.r.people[a.user].department)
-	for _, v := range p.touched[a.patient] {
-		if v.user != a.user && v.day >= a.day-3 && v.day <= a.day+3 && department != "" && reviewFold(p.r.people[v.user].department) == department {
+	list := p.team[pairKey(a.patient, p.division[a.user])].touched
+	for _, v := range list[firstVisit(list, a.day-3):] {
+		if v.day > a.day+3 {
+			break
+		}
+		if v.user != a.user {
 			return first, true
 		}
 	}
 	return first, false
+}
+
+// firstVisit is where those of a day and later begin.
+func firstVisit(list []reviewVisit, day int32) int {
+	at, _ := slices.BinarySearchFunc(list, day, func(v reviewVisit, day int32) int { return cmp.Compare(v.day, day) })
+	return at
 }
 
 // hourShare counts the user's events of the 90 days before, and those near the hour of the access.
@@ -394,9 +403,12 @@ func (p *preparedReview) dormant(a accessAt) bool {
 	if p.r.dayOf(p.r.began) > a.day-dormantDays || a.writes > 0 {
 		return false
 	}
-	for _, v := range p.touched[a.patient] {
-		switch away := v.day - a.day; {
-		case away < 0 && away >= -dormantDays, away >= 0 && away <= 7 && (v.user != a.user || v.wrote):
+	list := p.touched[a.patient]
+	for _, v := range list[firstVisit(list, a.day-dormantDays):] {
+		if v.day > a.day+7 {
+			break
+		}
+		if v.day < a.day || v.user != a.user || v.wrote {
 			return false
 		}
 	}

@@ -340,14 +340,28 @@ func (p *preparedReview) drips(all []accessAt) (out []Finding) {
 			peers[reviewFold(u.job)] = append(peers[reviewFold(u.job)], n)
 		}
 	}
+	type numbers struct{ high, middle, spread int32 }
+	type peer struct {
+		job string
+		n   int32
+	}
+	known := map[peer]numbers{} // of many with as much as each other the peers are the same
+	others := func(job string, n int32) (high, middle, spread int32) {
+		x, ok := known[peer{job, n}]
+		if !ok {
+			list := slices.Clone(peers[job])
+			list = slices.Delete(list, slices.Index(list, n), slices.Index(list, n)+1)
+			x = numbers{reviewPercentile(list, 95), reviewPercentile(list, 50), medianDeviation(list)}
+			known[peer{job, n}] = x
+		}
+		return x.high, x.middle, x.spread
+	}
 	for id, u := range p.r.people {
 		d := of[int32(id)]
 		if d == nil || !d.inPeriod || len(d.patients) < dripPatients {
 			continue
 		}
-		list := slices.Clone(peers[reviewFold(u.job)])
-		list = slices.Delete(list, slices.Index(list, int32(len(d.patients))), slices.Index(list, int32(len(d.patients)))+1)
-		high, middle, spread := reviewPercentile(list, 95), reviewPercentile(list, 50), medianDeviation(list)
+		high, middle, spread := others(reviewFold(u.job), int32(len(d.patients)))
 		// Where more than a few do it the 95th percentile is theirs: then three standard deviations count, as the median of the deviations gives them,
 		// which outliers do not move.
 		if most := min(high, middle+(445*spread+99)/100); int32(len(d.patients)) > most {
