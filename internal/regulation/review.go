@@ -19,7 +19,7 @@ type ReviewOptions struct {
 	LateFrom int64
 	Zone     *time.Location // in which days begin; nil: UTC
 
-	Sample      int // of 1,000 accesses that were explained, how many are looked at all the same
+	Sample      int // of 1,000 accesses that were explained, how many are looked at all the same; negative: none
 	MaxFindings int // how many are kept, those with the most points first
 	FunctionCap int // patients a day up to which a job function explains (E6)
 	Seed        []byte
@@ -414,7 +414,7 @@ func (r *Review) sampled(user, patient string, day int32) bool {
 	x := h.Sum64()
 	x ^= x >> 32 // FNV's last bytes are mixed least
 	x *= 0x9e3779b97f4a7c15
-	return (x>>32)%1000 < uint64(r.options.Sample)
+	return int((x>>32)%1000) < r.options.Sample
 }
 
 // An Observation is what a review needs of an entry.
@@ -425,7 +425,7 @@ type Observation struct {
 	Name     string
 	Other    string   // another identifier of the user: a login, where User is a number
 	Patients []string // identifiers
-	Named    []string // identifiers of the others who take part
+	Named    []string // identifiers of the others who take part, where something was made or sent
 
 	Department, Job, Address string
 
@@ -462,6 +462,9 @@ func (r *Review) Observe(e hippad.Entry, ev hippad.Event) Observation {
 		o.Exported = n
 	case isReviewDCM(ev.Type, "110112") && n >= massPatients:
 		o.Exported = n
+	}
+	if !o.Write && !o.Export && !isReviewDCM(ev.Type, "110107") {
+		return o // who looks at a record gives nobody a reason to do so too; who orders, refers or sends a result does
 	}
 	for i := range ev.Agents {
 		if i == who || isMachineAgent(&ev.Agents[i]) || len(o.Patients) == 0 || len(o.Patients) > maxNamed || len(o.Named) == maxNamed {

@@ -86,6 +86,10 @@ func TestExplanations(t *testing.T) {
 	access := reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7")
 	order := reviewedEvent(reviewDay(9, 12), "paul", "W9", "C", "7")
 	order.Agents = append(order.Agents, hippad.Agent{Who: hippad.Reference{Identifier: hippad.Identifier{System: "urn:oid:1.9", Value: "nina"}}})
+	look := order
+	look.Action = "R"
+	sent := look
+	sent.Type.Code = "110106"
 	relation := func(x RosterRelation) *ReviewRosters {
 		r := NewReviewRosters(nil)
 		if err := r.AddRelation("7^^^&1.3&ISO", x); err != nil {
@@ -123,6 +127,8 @@ func TestExplanations(t *testing.T) {
 		{name: "cleared for a month, and over", options: cleared(-30, reviewDay(-20, 11))},
 		{name: "cleared for a later day", options: cleared(11, reviewDay(20, 0))},
 		{name: "named by an order", want: "E7", events: []hippad.Event{order}},
+		{name: "named as one to whom it was sent", want: "E7", events: []hippad.Event{sent}},
+		{name: "named by somebody who only looked", events: []hippad.Event{look}},
 		{name: "somebody else's failed attempt", events: []hippad.Event{func() hippad.Event {
 			e := reviewedEvent(reviewDay(10, 9), "otto", "W1", "U", "7")
 			e.Outcome = "8"
@@ -138,6 +144,9 @@ func TestExplanations(t *testing.T) {
 			f, out := reviewOf(x.options, x.rosters, append(x.events, access)...)
 			if found := f.Has("A3"); found == (x.want != "") {
 				t.Errorf("found is %v, want it explained by %q: %v, %+v", found, x.want, f.Points, out.Counts.ByTemplate)
+			}
+			if out.Counts.Sampled > 0 {
+				t.Errorf("%d are sampled, want none", out.Counts.Sampled)
 			}
 			if x.want != "" && out.Counts.ByTemplate[x.want] == 0 {
 				t.Errorf("explained by %v, want %s", out.Counts.ByTemplate, x.want)
