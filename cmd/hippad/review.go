@@ -79,19 +79,19 @@ is watched, and hippad review list shows how often each rule was right.`,
 	return cmd
 }
 
-// parseReviewTime reads a day, which begins in this machine's zone, or a time with its zone; empty is the zero time.
-func parseReviewTime(text string) (time.Time, error) {
+// parseReviewTime reads a day, of the organisation, or a time with its zone; empty is neither.
+func parseReviewTime(text string) (regulation.Date, time.Time, error) {
 	if text == "" {
-		return time.Time{}, nil
+		return regulation.Date{}, time.Time{}, nil
 	}
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
+		return regulation.Date{}, t, nil
 	}
 	d, err := regulation.ParseDate(text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q: want a day like 2026-11-23, or a time like 2026-11-23T14:00:00Z", text)
+		return d, time.Time{}, fmt.Errorf("%q: want a day like 2026-11-23, or a time like 2026-11-23T14:00:00Z", text)
 	}
-	return d.In(time.Local), nil
+	return d, time.Time{}, nil
 }
 
 func newReviewRun() *cobra.Command {
@@ -102,7 +102,8 @@ func newReviewRun() *cobra.Command {
 	files := map[string]*[]byte{"staff": &q.Rosters.Staff, "patients": &q.Rosters.Patients, "relations": &q.Rosters.Relations, "vip": &q.Rosters.VIP, "deceased": &q.Rosters.Deceased}
 	cmd := &cobra.Command{
 		Use: "run", Short: "review a period, and keep what is found",
-		Long: `Review a period: by default since the last signed review, or else the last 90 days.
+		Long: `Review a period: by default since the last signed review, or else the last 90 days. Days are those of the organisation's time zone
+(serve --organisation).
 
 Rosters are CSV files whose first row names the columns. They are read and forgotten: the log keeps their digests.
   --staff      user, name or last name, department, job, manager, street, zip, phone, patient (the own record), end date
@@ -117,10 +118,10 @@ are listed with their lines, the good ones count, and the exit code is 1.`,
   hippad review run --json`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if q.From, err = parseReviewTime(from); err != nil {
+			if q.FromDay, q.From, err = parseReviewTime(from); err != nil {
 				return usagef("--from: %w", err)
 			}
-			if q.To, err = parseReviewTime(to); err != nil {
+			if q.ToDay, q.To, err = parseReviewTime(to); err != nil {
 				return usagef("--to: %w", err)
 			}
 			if q.Limit < 1 || q.Limit > 1000 || q.Sample < 1 || q.Sample > 1000 {
@@ -173,8 +174,8 @@ func newReviewShow() *cobra.Command {
 	var out reviewOutput
 	cmd := &cobra.Command{
 		Use: "show ID[/FINDING]", Short: "show what a review has found",
-		Long: `Show a review, or one of its findings with every point and the entries that prove it (hippad search _id=ENTRY shows one). As a document with
---out FILE.txt, FILE.html or FILE.pdf.`,
+		Long: `Show a review, or one of its findings with every point and the entries that prove it (hippad search _id=ENTRY shows one). A whole review
+also as a table (--csv) or a document (--out FILE.txt, FILE.html or FILE.pdf).`,
 		Example: `  hippad review show 8812
   hippad review show 8812/3
   hippad review show 8812 --csv
@@ -184,6 +185,9 @@ func newReviewShow() *cobra.Command {
 			id, number, err := parseFinding(args[0])
 			if err != nil {
 				return err
+			}
+			if number > 0 && (out.csv || out.out != "") {
+				return usagef("--csv and --out are of a whole review, not of a finding")
 			}
 			if err := out.check(); err != nil {
 				return err

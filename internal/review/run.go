@@ -17,12 +17,15 @@ import (
 
 // A Question is what a review is asked.
 type Question struct {
-	From    time.Time `json:"from,omitzero"` // zero: the end of the last signed review; if there is none, 90 days before To
-	To      time.Time `json:"to,omitzero"`   // zero: now
-	History int       `json:"history"`       // days before From that the rules may know
-	Limit   int       `json:"threshold"`     // points from which on a finding must be judged before the review is signed
-	Sample  int       `json:"sample"`        // of 1,000 accesses that were explained, how many are shown all the same
-	Rosters Rosters   `json:"rosters,omitzero"`
+	From time.Time `json:"from,omitzero"` // zero: the end of the last signed review; if there is none, 90 days before To
+	To   time.Time `json:"to,omitzero"`   // zero: now
+	// FromDay and ToDay are the same as days of Config.Zone, which who asks from elsewhere does not know. They come before From and To.
+	FromDay regulation.Date `json:"fromDay,omitzero"`
+	ToDay   regulation.Date `json:"toDay,omitzero"`
+	History int             `json:"history"`   // days before From that the rules may know
+	Limit   int             `json:"threshold"` // points from which on a finding must be judged before the review is signed
+	Sample  int             `json:"sample"`    // of 1,000 accesses that were explained, how many are shown all the same
+	Rosters Rosters         `json:"rosters,omitzero"`
 }
 
 // Defaults of a Question.
@@ -102,6 +105,12 @@ func (x *Reviews) complete(q *Question) (late int64, err error) {
 	x.mu.RLock()
 	last := x.lastSigned()
 	x.mu.RUnlock()
+	if !q.FromDay.IsZero() {
+		q.From = q.FromDay.In(x.Zone)
+	}
+	if !q.ToDay.IsZero() {
+		q.To = q.ToDay.In(x.Zone)
+	}
 	if q.To.IsZero() {
 		q.To = now
 	}
