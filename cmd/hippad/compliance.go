@@ -238,6 +238,9 @@ or to answer for the organisation (officers): it holds counts and names of organ
 				return usagef("--to is before --from")
 			}
 			if asJSON {
+				if cmd.Flags().Changed("format") && format != "json" {
+					return usagef("--json and --format %s exclude each other", format)
+				}
 				format = "json"
 			}
 			write, ok := statementForms[format]
@@ -250,6 +253,11 @@ or to answer for the organisation (officers): it holds counts and names of organ
 			}
 			if format == "pdf" && out == "" && terminalWidth(cmd.OutOrStdout()) > 0 {
 				return usagef("a PDF is nothing for a terminal: give --out FILE")
+			}
+			if out != "" {
+				if err := mustBeNew(out); err != nil { // before the log is counted, which takes its time and is an entry
+					return err
+				}
 			}
 			counted, err := callInSteps[complianceOut](cmd, &c, "/admin/compliance", in, "counting")
 			if err != nil {
