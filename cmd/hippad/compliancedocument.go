@@ -52,19 +52,11 @@ func statementCSV(w io.Writer, s regulation.Statement, _ organisation) error {
 		}
 		for _, f := range evidence {
 			_ = c.Write([]string{s.Catalogue, yesNo(!s.Proposed), s.Facts.From.String(), s.Facts.To.String(), l.Section, l.Title, string(l.Requirement), string(l.Mark),
-				guarded(f.Text), strconv.FormatInt(f.Count, 10), yesNo(f.Concern), strings.Join(f.Query, " "), l.Duty})
+				safeCell(f.Text), strconv.FormatInt(f.Count, 10), yesNo(f.Concern), strings.Join(f.Query, " "), l.Duty})
 		}
 	}
 	c.Flush() // keeps the first error
 	return c.Error()
-}
-
-// guarded keeps a spreadsheet from taking a text for a formula.
-func guarded(s string) string {
-	if strings.HasPrefix(s, "=") || strings.HasPrefix(s, "+") || strings.HasPrefix(s, "-") || strings.HasPrefix(s, "@") {
-		return "'" + s
-	}
-	return s
 }
 
 func yesNo(b bool) string {

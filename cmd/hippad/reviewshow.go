@@ -188,14 +188,6 @@ func reviewEntries(list []int64) string {
 	return strings.Join(parts, " ")
 }
 
-// reviewCell keeps a spreadsheet from taking a cell for a formula.
-func reviewCell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
 func writeReviewCSV(w io.Writer, r reviewOut) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"review", "finding", "points", "day", "user", "name", "patient", "rules", "why", "explained", "events", "entries", "sampled", "verdict", "reason"})
@@ -213,8 +205,8 @@ func writeReviewCSV(w io.Writer, r reviewOut) error {
 			user = strings.Join(f.Users, " ")
 		}
 		_ = out.Write([]string{
-			fmt.Sprint(r.Run.ID), fmt.Sprint(f.Number), fmt.Sprint(f.Score), f.Day.String(), reviewCell(user), reviewCell(f.Name), reviewCell(f.Patient), findingRules(f),
-			strings.Join(why, "; "), reviewCell(f.Explained), fmt.Sprint(f.Events), reviewEntries(f.Entries), fmt.Sprint(f.Sampled), verdict, reviewCell(reason),
+			fmt.Sprint(r.Run.ID), fmt.Sprint(f.Number), fmt.Sprint(f.Score), f.Day.String(), safeCell(user), safeCell(f.Name), safeCell(f.Patient), findingRules(f),
+			safeCell(strings.Join(why, "; ")), safeCell(f.Explained), fmt.Sprint(f.Events), reviewEntries(f.Entries), fmt.Sprint(f.Sampled), verdict, safeCell(reason),
 		})
 	}
 	out.Flush()
