@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"hippad/internal/regulation"
@@ -40,6 +41,23 @@ func TestReviewShowsStrangers(t *testing.T) {
 		}
 		if s := table.String() + text.String(); strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) }) {
 			t.Errorf("%q steers a terminal: %q", bad, s)
+		}
+	}
+}
+
+// The report of a review says what was not kept, what became of a finding, and in which zone its times are.
+func TestReviewReport(t *testing.T) {
+	n := review.Run{From: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)}
+	n.LeftOut = 7
+	v := &review.Verdict{Verdict: review.Inappropriate, Reason: "no part in it", Case: "2026-17"}
+	var b bytes.Buffer
+	if err := writeDocument(&b, reviewDocument(reviewOut{Result: review.Result{Run: n, Found: []review.Found{{Verdict: v}}}}), ".txt"); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(b.String()), " ")
+	for _, want := range []string{"Left out 7, those with the fewest points", n.From.Local().Format("2006-01-02 15:04 MST"), "2026-17"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
 		}
 	}
 }

@@ -66,7 +66,8 @@ func (o *reviewOutput) write(cmd *cobra.Command, r reviewOut) error {
 	return nil
 }
 
-func reviewTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
+// reviewTime is of the machine on which it is shown, which need not be where the organisation is.
+func reviewTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04 MST") }
 
 func writeReview(w io.Writer, r reviewOut, limit int) {
 	n := r.Run
@@ -265,6 +266,9 @@ func reviewDocument(r reviewOut) *document.Document {
 		{"Findings", fmt.Sprintf("%d, of which %d have %d points or more", n.Found, n.Above, n.Limit)}, {"Sampled", fmt.Sprint(n.Sampled)},
 		{"Judged", fmt.Sprint(n.Judged)},
 	}
+	if n.LeftOut > 0 {
+		fields = append(fields, [2]string{"Left out", fmt.Sprintf("%d, those with the fewest points", n.LeftOut)})
+	}
 	for _, x := range n.Rosters {
 		fields = append(fields, [2]string{"Roster of " + x.Name, fmt.Sprintf("%d rows, %d bad, SHA-256 %s", x.Rows, x.Bad, x.SHA256)})
 	}
@@ -294,6 +298,9 @@ func reviewDocument(r reviewOut) *document.Document {
 		verdict := findingVerdict(f)
 		if f.Verdict != nil {
 			verdict += ": " + f.Verdict.Reason
+			if f.Verdict.Case != "" {
+				verdict += " (case " + f.Verdict.Case + ")"
+			}
 		}
 		rows = append(rows, []string{fmt.Sprint(f.Number), fmt.Sprint(f.Score), f.Day.String(), findingUser(f), f.Patient, strings.Join(why, "\n"), reviewEntries(f.Entries), verdict})
 	}
