@@ -214,13 +214,19 @@ func (p *preparedReview) relation(u *reviewUser, patient string, x *pairDay) *re
 			until = fmt.Sprintf(" from %s to %s", firstGiven(rel.From.String(), "any day"), firstGiven(rel.To.String(), "any day"))
 		}
 		switch {
-		case rel.User != "" && rel.User == u.key:
+		case rel.User != "" && sameUser(rel.User, u.key):
 			return &reviewExplanation{"E2", "the relations name the user" + until, false}
 		case rel.User == "" && u.department != "" && reviewFold(rel.Department) == reviewFold(u.department):
 			return &reviewExplanation{"E2", "the relations name the department" + until, false}
 		}
 	}
 	return nil
+}
+
+// sameUser tells whether two ids are of one user, where one of them may be without the system that assigned it: rosters are written with or without.
+func sameUser(a, b string) bool {
+	without := func(id string) string { return id[strings.LastIndexByte(id, '|')+1:] }
+	return a != "" && b != "" && (a == b || a == without(b) || b == without(a))
 }
 
 // named is E7.

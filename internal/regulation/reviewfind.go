@@ -288,7 +288,7 @@ func (p *preparedReview) relatives(a accessAt) (list []FindingPoints) {
 	}
 	if colleague != nil {
 		list = append(list, reviewPoints("B3", "the patient works here"))
-		if user != nil && (colleague.Manager == user.User || user.Manager == colleague.User) {
+		if user != nil && (sameUser(colleague.Manager, user.User) || sameUser(user.Manager, colleague.User)) {
 			list = append(list, reviewPoints("B4", "one is the other's manager"))
 		}
 	}
