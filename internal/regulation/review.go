@@ -444,6 +444,9 @@ type Observation struct {
 // Observe draws an observation from an entry. It changes nothing, and may be called by many goroutines while Add is not.
 func (r *Review) Observe(e hippad.Entry, ev hippad.Event) Observation {
 	o := Observation{Entry: e.Index, At: hippad.EventTime(e, ev)}
+	if o.At.After(e.Received) { // a clock that is ahead must not put it into a period that nobody reviews for years
+		o.At = e.Received
+	}
 	who := actorOf(ev.Agents)
 	if who < 0 {
 		return o

@@ -379,6 +379,32 @@ func TestTakenBack(t *testing.T) {
 	}
 }
 
+// A clock that is ahead, or that somebody has set, hides nothing: what happened after it came happened when it came, and is in one review only.
+func TestClockAhead(t *testing.T) {
+	w := open(t)
+	w.now = hospital.Day(50)
+	w.report(t, snooped(hospital.Day(49), "nina", "", "W1", "1"), snooped(hospital.Day(4000), "nina", "", "W1", "2"), snooped(hospital.Day(60), "nina", "", "W1", "3"))
+	w.now = hospital.Day(55)
+	w.report(t, snooped(hospital.Day(54), "nina", "", "W1", "4"), snooped(hospital.Day(49), "nina", "", "W1", "5"))
+	w.now = hospital.Day(70)
+	for _, x := range []struct {
+		from, to int
+		want     string
+	}{{40, 52, "[1 2 3 5]"}, {52, 58, "[4]"}, {58, 65, "[]"}, {40, 70, "[1 2 3 4 5]"}, {50, 51, "[2 3]"}} {
+		r := w.run(t, Question{From: hospital.Day(x.from), To: hospital.Day(x.to), History: 30})
+		patients := []string{}
+		for _, f := range r.Found {
+			if f.Patient != "" {
+				patients = append(patients, strings.TrimPrefix(f.Patient, "urn:oid:1.3|"))
+			}
+		}
+		slices.Sort(patients)
+		if fmt.Sprint(patients) != x.want {
+			t.Errorf("%d to %d: %v, want %s", x.from, x.to, patients, x.want)
+		}
+	}
+}
+
 // However late something comes, the next review has it; also where somebody has said on which day that begins. What lies before a history stays there.
 func TestVeryLate(t *testing.T) {
 	w := open(t)

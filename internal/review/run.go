@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -175,15 +176,20 @@ func (x *Reviews) read(ctx context.Context, reading *repository.Reading, q Quest
 		if late > 0 {
 			known = min(max(first, late), end)
 		}
+		begin := q.From.AddDate(0, 0, -q.History)
 		for _, part := range []struct {
-			from      time.Time
+			query     hippad.Query
 			low, high int64
-		}{{q.From.AddDate(0, 0, -q.History), first, known}, {time.Time{}, known, end}} {
+		}{
+			{hippad.Query{From: begin, To: q.To}, first, known},
+			{hippad.Query{To: q.To}, known, end},
+			{hippad.Query{From: q.To, Received: [][]hippad.Period{{{Start: begin, End: q.To}}}}, first, end}, // of a clock that is ahead: see Observe
+		} {
 			if part.low == part.high {
 				continue
 			}
-			after := part.low - 1
-			query := hippad.Query{From: part.from, To: q.To, After: &after, Before: &part.high, Ascending: true}
+			after, query := part.low-1, part.query
+			query.After, query.Before, query.Ascending = &after, &part.high, true
 			for e, err := range reading.Search(ctx, query) {
 				if err != nil {
 					return piece{err: err}
@@ -191,6 +197,7 @@ func (x *Reviews) read(ctx context.Context, reading *repository.Reading, q Quest
 				p.seen = append(p.seen, r.Observe(e, x.Repository.Read(e.Report)))
 			}
 		}
+		slices.SortFunc(p.seen, func(a, b regulation.Observation) int { return cmp.Compare(a.Entry, b.Entry) })
 		return p
 	}
 	go func() {
