@@ -234,6 +234,9 @@ func writeReviews(w io.Writer, list review.List) {
 	} else {
 		fmt.Fprintf(w, "last signed %s; it covers up to %s\n", reviewTime(*list.LastSigned), reviewTime(*list.Covered))
 	}
+	for _, g := range list.Gaps {
+		fmt.Fprintf(w, "no signed review covers %s to %s\n", reviewTime(g.From), reviewTime(g.To))
+	}
 	switch {
 	case list.Overdue && list.Covered == nil:
 		fmt.Fprintf(w, "overdue: one is due every %d days\n", list.Every)

@@ -3,6 +3,7 @@ package regulation
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ type Review struct {
 	people   []*reviewUser
 	charts   map[string]int32 // of patients
 	patients []string
-	pairs    map[uint64][]pairDay // by user and patient; of days, ascending but for what came late
+	pairs    map[uint64][]pairDay // by user and patient; of days, ascending
 	places   map[string]int32     // addresses
 	networks []uint64             // of places
 
@@ -382,17 +383,16 @@ func pairKey(user, patient int32) uint64 { return uint64(uint32(user))<<32 | uin
 func (r *Review) access(user, patient, day int32) *pairDay {
 	key := pairKey(user, patient)
 	days := r.pairs[key]
-	for i := len(days) - 1; i >= 0; i-- {
-		if days[i].day == day {
-			return &days[i]
-		}
-		if days[i].day < day && i == len(days)-1 {
-			break
-		}
+	i := len(days)
+	for i > 0 && days[i-1].day > day { // what comes is mostly of the last of them
+		i--
 	}
-	days = append(days, pairDay{day: day, place: -1, otherPlace: -1, namedBy: -1})
+	if i > 0 && days[i-1].day == day {
+		return &days[i-1]
+	}
+	days = slices.Insert(days, i, pairDay{day: day, place: -1, otherPlace: -1, namedBy: -1})
 	r.pairs[key] = days
-	return &days[len(days)-1]
+	return &days[i]
 }
 
 // dayOf numbers days from 1970-01-01 on.
@@ -441,7 +441,7 @@ type Observation struct {
 	LogUsed   bool // an audit log was read or changed
 }
 
-// Observe draws an observation from an entry. It changes nothing, and may be called by many goroutines while Add is not.
+// Observe draws an observation from an entry. It looks at nothing but the options and the rosters: many goroutines may call it, while one calls Add.
 func (r *Review) Observe(e hippad.Entry, ev hippad.Event) Observation {
 	o := Observation{Entry: e.Index, At: hippad.EventTime(e, ev)}
 	if o.At.After(e.Received) { // a clock that is ahead must not put it into a period that nobody reviews for years

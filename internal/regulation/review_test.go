@@ -140,11 +140,6 @@ func TestExplanations(t *testing.T) {
 		}()}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			if x.rosters != nil && x.name == "relation of the user" {
-				if err := x.rosters.AddStaff(RosterStaff{User: "nina", Department: "W1"}); err != nil {
-					t.Fatal(err)
-				}
-			}
 			f, out := reviewOf(x.options, x.rosters, append(x.events, access)...)
 			if found := f.Has("A3"); found == (x.want != "") {
 				t.Errorf("found is %v, want it explained by %q: %v, %+v", found, x.want, f.Points, out.Counts.ByTemplate)
@@ -489,5 +484,37 @@ func TestHugeEvent(t *testing.T) {
 	_, out := reviewOf(ReviewOptions{}, nil, ev)
 	if out.Counts.Accesses != 20_001 || !slices.ContainsFunc(out.Findings, func(f Finding) bool { return f.Has("A7") }) {
 		t.Errorf("%d accesses", out.Counts.Accesses)
+	}
+}
+
+// Entries come in any order; a day is one access of a user and a patient all the same.
+func TestAnyOrder(t *testing.T) {
+	day := func(n int) hippad.Event { return reviewedEvent(reviewDay(n, 12), "nina", "W1", "R", "7") }
+	for _, order := range [][]int{{10, 5, 10}, {5, 10, 5, 10}, {10, 5, 7, 5, 10, 7}} {
+		var events []hippad.Event
+		days := map[int]bool{}
+		for _, n := range order {
+			events, days[n] = append(events, day(n)), true
+		}
+		if _, out := reviewOf(ReviewOptions{}, nil, events...); out.Counts.Accesses != len(days) {
+			t.Errorf("%v: %d accesses, want %d", order, out.Counts.Accesses, len(days))
+		}
+	}
+}
+
+// What came late may be older than anything that was read: it tells nothing of the time in between.
+func TestLongAgo(t *testing.T) {
+	before := reviewedEvent(reviewDay(-300, 12), "nina", "W1", "R", "7") // entry 101
+	_, out := reviewOf(ReviewOptions{LateFrom: 101}, nil, reviewedEvent(reviewDay(-1, 12), "otto", "W1", "R", "8"), before, reviewedEvent(reviewDay(10, 12), "nina", "W1", "R", "7"))
+	if out.Counts.Accesses != 2 {
+		t.Errorf("%d accesses", out.Counts.Accesses)
+	}
+	for _, f := range out.Findings {
+		if f.Has("A15") || f.Has("A11") {
+			t.Errorf("%v", f.Points)
+		}
+	}
+	if !slices.ContainsFunc(out.Counts.Unapplied, func(u Unapplied) bool { return u.Rule == "A11" }) {
+		t.Error("A11 was applied to two days of history")
 	}
 }

@@ -66,14 +66,17 @@ func (r *ReviewRosters) name(patient string) string {
 	if r.canonical != nil && patient != "" {
 		patient = r.canonical(patient)
 	}
-	return patient
+	return shortened(patient)
 }
 
-// AddStaff takes a member of staff. Kind Invalid if there is no user, or the user is there already.
+// AddStaff takes a member of staff. Kind Invalid if there is no user, one of more than 200 bytes, or one who is there already.
 func (r *ReviewRosters) AddStaff(s RosterStaff) error {
 	s.User = hippad.NewTerm(hippad.FieldAgent, s.User).Value
 	if s.User == "" {
 		return hippad.Errorf(hippad.Invalid, "there is no user")
+	}
+	if len(s.User) > maxKey || len(s.Manager) > maxKey {
+		return hippad.Errorf(hippad.Invalid, "a user has more than %d bytes", maxKey)
 	}
 	if r.staff[s.User] != nil {
 		return hippad.Errorf(hippad.Invalid, "the user is on an earlier line too")

@@ -61,7 +61,7 @@ func (p *preparedReview) userDays(explained map[uint64]int) (out []Finding) {
 			f := Finding{Day: dateOfDay(day), User: u.key, Name: u.name, Events: int(d.events)}
 			f.also(u)
 			p.burst(&f, int32(id), day, others)
-			if last >= 0 && day-last >= revivedDays {
+			if began := p.r.dayOf(p.r.began); last >= began && day-last >= revivedDays { // what came late tells nothing of the time before
 				f.add(reviewPoints("A15", fmt.Sprintf("the account was not used for %d days", day-last)), append([]int64{d.first}, p.entriesOf(int32(id), day)...)...)
 			}
 			if d.rare != nil {

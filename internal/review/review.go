@@ -167,7 +167,7 @@ func (x *Reviews) take(index int64, at time.Time, r record) {
 		x.order = append(x.order, index)
 	case r.Part != nil:
 		n := x.runs[r.Part.Run]
-		if n == nil || r.Part.Number != len(n.parts)+1 {
+		if n == nil || n.Complete || r.Part.Number != len(n.parts)+1 {
 			return
 		}
 		n.parts = append(n.parts, index)
@@ -249,9 +249,16 @@ type List struct {
 	Precision  []Precision `json:"precision"`
 	LastSigned *time.Time  `json:"lastSigned,omitzero"` // when
 	Covered    *time.Time  `json:"coveredTo,omitzero"`  // the end of the last signed period
+	Gaps       []Span      `json:"gaps,omitempty"`      // between signed periods, in none of them
 	Due        *time.Time  `json:"due,omitzero"`        // when the next must be signed
 	Overdue    bool        `json:"overdue"`
 	Every      int         `json:"everyDays,omitzero"`
+}
+
+// A Span is a time; To is not part of it.
+type Span struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 }
 
 // Precision is how often a rule was right, by the verdicts: what its points are to be changed by.
@@ -286,6 +293,7 @@ func (x *Reviews) List(ctx context.Context, who hippad.Caller, every int) (List,
 	if last := x.lastSigned(); last != nil {
 		out.LastSigned, out.Covered = &last.Signature.At, &last.To
 	}
+	out.Gaps = x.gaps()
 	if every > 0 {
 		due := x.Repository.Now()
 		if out.Covered != nil {
@@ -304,6 +312,27 @@ func (x *Reviews) lastSigned() (last *run) {
 		}
 	}
 	return last
+}
+
+// gaps returns the times after the beginning of the first signed period that are in no signed one, up to the end of the last.
+func (x *Reviews) gaps() (out []Span) {
+	var signed []*run
+	for _, n := range x.runs {
+		if n.Signature != nil {
+			signed = append(signed, n)
+		}
+	}
+	slices.SortFunc(signed, func(a, b *run) int { return a.From.Compare(b.From) })
+	var end time.Time
+	for i, n := range signed {
+		if i > 0 && n.From.After(end) {
+			out = append(out, Span{end, n.From})
+		}
+		if n.To.After(end) {
+			end = n.To
+		}
+	}
+	return out
 }
 
 func (x *Reviews) precision() []Precision {

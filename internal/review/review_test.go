@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"hippad"
-	"hippad/internal/fhir"
 	"hippad/internal/hospital"
 	"hippad/internal/regulation"
 	"hippad/internal/storetest"
@@ -449,25 +448,6 @@ func snooped(at time.Time, user, name, department, patient string) hippad.Event 
 	}
 }
 
-// report has a system report events, and fails the test if they are not taken.
-func (w *world) report(t testlog.T, events ...hippad.Event) {
-	t.Helper()
-	session := w.Repository.As(hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:00"}, Grant: hippad.Grant{Roles: []hippad.Role{hippad.RoleReporter}}}, hippad.DoorNative)
-	for part := range slices.Chunk(events, 500) {
-		var f hippad.Frame
-		for _, ev := range part {
-			f.Reports = append(f.Reports, fhir.Write(ev))
-		}
-		wait, err := session.Record(context.Background(), f)
-		if err == nil {
-			_, err = wait(context.Background())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // Whatever long names a system sends, and however many people come to one record, the review can be written down; and what is cut still tells people apart.
 func TestLongNames(t *testing.T) {
 	w := open(t)
@@ -555,5 +535,51 @@ func TestMayNot(t *testing.T) {
 	cancel(errors.New("went away"))
 	if _, err := w.Run(gone, vera(), Question{}, unwatched); err == nil {
 		t.Error("a review for somebody who went away")
+	}
+}
+
+// stated returns a review that is only stated, not run: its period, and whether it is signed.
+func (w *world) stated(from, to regulation.Date, signed bool) {
+	id := int64(1_000_000 + len(w.order)*100)
+	w.take(id, to.In(time.UTC), record{Run: &Run{From: from.In(time.UTC), To: to.In(time.UTC)}})
+	if signed {
+		w.take(id+99, to.In(time.UTC), record{Sign: &Signature{Run: id}})
+	}
+}
+
+// What lies between signed reviews, and is in none of them, is told.
+func TestGaps(t *testing.T) {
+	w := open(t)
+	day := func(month time.Month, day int) regulation.Date {
+		return regulation.Date{Year: 2026, Month: month, Day: day}
+	}
+	gaps := func() (text string) {
+		t.Helper()
+		list, err := w.List(t.Context(), vera(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range list.Gaps {
+			text += g.From.Format("01-02") + "/" + g.To.Format("01-02") + " "
+		}
+		return text
+	}
+	for _, x := range []struct {
+		from, to regulation.Date
+		signed   bool
+		want     string
+	}{
+		{day(3, 1), day(4, 1), false, ""},
+		{day(2, 1), day(3, 1), true, ""},
+		{day(3, 1), day(3, 10), true, ""},
+		{day(4, 1), day(5, 1), true, "03-10/04-01 "},
+		{day(6, 1), day(6, 2), true, "03-10/04-01 05-01/06-01 "},
+		{day(3, 5), day(3, 20), true, "03-20/04-01 05-01/06-01 "},
+		{day(3, 20), day(6, 1), true, ""},
+	} {
+		w.stated(x.from, x.to, x.signed)
+		if got := gaps(); got != x.want {
+			t.Errorf("after %v to %v: %q, want %q", x.from, x.to, got, x.want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -60,14 +61,16 @@ func (w *world) restart(t testlog.T) {
 	w.room(t)
 }
 
-// fill reports what happens in a hospital, and returns the cases of the entries.
-func (w *world) fill(t testlog.T, h *hospital.Hospital) map[int64]int {
+// report has a system report events, and returns the index of the first.
+func (w *world) report(t testlog.T, events ...hippad.Event) (first int64) {
 	t.Helper()
 	session := w.Repository.As(hippad.Caller{Principal: hippad.Principal{Kind: hippad.KindCertificate, ID: "sha256:00"}, Grant: hippad.Grant{Roles: []hippad.Role{hippad.RoleReporter}}}, hippad.DoorNative)
-	caseOf := map[int64]int{}
-	var f hippad.Frame
-	var cases []int
-	send := func() {
+	first = -1
+	for part := range slices.Chunk(events, 500) {
+		var f hippad.Frame
+		for _, ev := range part {
+			f.Reports = append(f.Reports, fhir.Write(ev))
+		}
 		wait, err := session.Record(context.Background(), f)
 		if err != nil {
 			t.Fatal(err)
@@ -76,26 +79,38 @@ func (w *world) fill(t testlog.T, h *hospital.Hospital) map[int64]int {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if first < 0 {
+			first = ack.Ranges[0].First
+		}
+	}
+	return first
+}
+
+// fill reports what happens in a hospital, and returns the cases of the entries.
+func (w *world) fill(t testlog.T, h *hospital.Hospital) map[int64]int {
+	t.Helper()
+	caseOf := map[int64]int{}
+	var events []hippad.Event
+	var cases []int
+	send := func() {
+		first := w.report(t, events...)
 		for i, c := range cases {
 			if c > 0 {
-				caseOf[ack.Ranges[0].First+int64(i)] = c
+				caseOf[first+int64(i)] = c
 			}
 		}
-		f.Reports, cases = nil, nil
+		events, cases = nil, nil
 	}
 	for e := range h.Events() {
-		f.Reports = append(f.Reports, fhir.Write(e.Event))
-		if cases = append(cases, e.Case); len(cases) == 500 {
+		events, cases = append(events, e.Event), append(cases, e.Case)
+		if len(events) == 500 {
 			send()
 		}
 	}
-	if len(cases) > 0 {
-		send()
-	}
+	send()
 	return caseOf
 }
 
-// small is a hospital with one case of each kind, in 40 days.
 func small() hospital.Size {
 	return hospital.Size{Wards: 3, PerWard: 14, Patients: 900, Admitted: 1, Days: 40, QuietDays: 16, Cases: 1}
 }
