@@ -184,11 +184,30 @@ func asSS(v View, namespace func(Listener) bool) []string {
 
 func own(l Listener) bool { return l.Namespace == "" }
 
-// Every listener of this machine is the one that ss shows, with the same processes. Others may come and go meanwhile, so what differs
-// is looked at again.
+// settle looks until what two ways of looking show is equal: other programs of this machine open and close sockets between the two.
+func settle(look func() (a, b []string)) (a, b []string) {
+	for range 100 {
+		if a, b = look(); slices.Equal(a, b) {
+			break
+		}
+	}
+	return a, b
+}
+
+// of are the listeners of a view that a process has: others of this machine may have got the same port on another address, or of UDP.
+func of(v View, pid int) (out []Listener) {
+	for _, l := range v.Listeners {
+		if slices.ContainsFunc(l.Owners, func(p Process) bool { return p.PID == pid }) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// Every listener of this machine is the one that ss shows, with the same processes.
 func TestListenersAgreeWithSS(t *testing.T) {
 	ss := have(t, "ss", "iproute2")
-	_, listening := start(t)
+	child, listening := start(t)
 	shared := reusePort(t, "127.0.0.1:0")
 	reusePort(t, shared.Addr().String())
 	connected, err := net.Dial("tcp", shared.Addr().String()) // a connection is no listener
@@ -204,33 +223,38 @@ func TestListenersAgreeWithSS(t *testing.T) {
 	if len(listening) < 6 {
 		t.Errorf("only %v could be opened", listening)
 	}
-	var ours, theirs []string
-	for range 20 {
-		v, err := Listeners(Want{Owners: true})
-		if err != nil {
+	var v View
+	ours, theirs := settle(func() (_, _ []string) {
+		var err error
+		if v, err = Listeners(Want{Owners: true}); err != nil {
 			t.Fatal(err)
 		}
 		if v.Source != "sock_diag" {
 			t.Fatalf("source %s", v.Source)
 		}
-		ours, theirs = asSS(v, own), ssListeners(t, ss)
-		if slices.Equal(ours, theirs) {
-			break
-		}
-	}
+		return asSS(v, own), ssListeners(t, ss)
+	})
 	if !slices.Equal(ours, theirs) {
 		t.Fatalf("ours:\n%s\nss:\n%s", strings.Join(ours, "\n"), strings.Join(theirs, "\n"))
 	}
-	_, number, _ := net.SplitHostPort(shared.Addr().String())
-	if n := len(slices.DeleteFunc(slices.Clone(ours), func(s string) bool { return !strings.Contains(s, " "+number+" ") })); n != 2 {
-		t.Errorf("%d listeners share the port %s, want 2", n, number)
+	at := func(l Listener) string {
+		return fmt.Sprintf("%s %s", l.Transport, netip.AddrPortFrom(l.Address, l.Port))
 	}
-	for _, l := range listening {
-		transport, at, _ := strings.Cut(l, " ")
-		_, number, err := net.SplitHostPort(at)
-		if err != nil || !slices.ContainsFunc(ours, func(s string) bool { return strings.HasPrefix(s, transport+" ") && strings.Contains(s, " "+number+" ") }) {
-			t.Errorf("%s is not seen", l)
-		}
+	mine := of(v, os.Getpid())
+	if n := len(slices.DeleteFunc(slices.Clone(mine), func(l Listener) bool { return at(l) != "tcp "+shared.Addr().String() })); n != 2 {
+		t.Errorf("%d listeners share %s, want 2", n, shared.Addr())
+	}
+	if slices.ContainsFunc(mine, func(l Listener) bool { return at(l) == "udp "+client.LocalAddr().String() }) {
+		t.Error("a connected socket is shown as a listener")
+	}
+	var got []string
+	for _, l := range of(v, child.Process.Pid) {
+		got = append(got, at(l))
+	}
+	slices.Sort(got)
+	slices.Sort(listening)
+	if !slices.Equal(got, listening) {
+		t.Errorf("of the process %v are seen, want %v", got, listening)
 	}
 }
 
@@ -262,11 +286,12 @@ func TestSharedOwners(t *testing.T) {
 	}
 	n := l.Addr().(*net.TCPAddr).AddrPort().Port()
 	v, err := Listeners(Want{Ports: []Range{{n, n}}, Owners: true})
-	if err != nil || len(v.Listeners) != 1 {
+	mine := of(v, os.Getpid())
+	if err != nil || len(mine) != 1 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	var pids []int
-	for _, p := range v.Listeners[0].Owners {
+	for _, p := range mine[0].Owners {
 		pids = append(pids, p.PID)
 		if p.Name == "" || p.Started.IsZero() || p.User == "" {
 			t.Errorf("%+v", p)
@@ -288,11 +313,12 @@ func TestDualStack(t *testing.T) {
 		}
 		defer l.Close()
 		n := uint16(l.Addr().(*net.TCPAddr).Port)
-		v, err := Listeners(Want{Ports: []Range{{n, n}}})
-		if err != nil || len(v.Listeners) != 1 || v.Listeners[0].DualStack == nil || *v.Listeners[0].DualStack != want {
+		v, err := Listeners(Want{Ports: []Range{{n, n}}, Owners: true})
+		mine := of(v, os.Getpid())
+		if err != nil || len(mine) != 1 || mine[0].DualStack == nil || *mine[0].DualStack != want {
 			t.Fatalf("%s: %+v, %v", network, v, err)
 		}
-		if got := v.Listeners[0].Reaches(); len(got) != 2 && want || len(got) != 1 && !want {
+		if got := mine[0].Reaches(); len(got) != 2 && want || len(got) != 1 && !want {
 			t.Errorf("%s: %v", network, got)
 		}
 	}
@@ -393,7 +419,7 @@ func seesNoOwner(t *testing.T, n uint16, out []byte) {
 	if err := json.Unmarshal(out, &v); err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(v.Listeners, func(l Listener) bool { return l.Port == n })
+	i := slices.IndexFunc(v.Listeners, func(l Listener) bool { return l.Transport == "tcp" && l.Port == n && l.Address.IsLoopback() })
 	if i < 0 {
 		t.Fatalf("nobody does not see port %d: %s", n, out)
 	}
@@ -416,8 +442,7 @@ func TestProcFallbackAgrees(t *testing.T) {
 		}
 		return out
 	}
-	var a, b []string
-	for range 20 {
+	a, b := settle(func() (_, _ []string) {
 		with, err := Listeners(Want{Owners: true})
 		if err != nil {
 			t.Fatal(err)
@@ -429,10 +454,8 @@ func TestProcFallbackAgrees(t *testing.T) {
 		if !strings.HasPrefix(without.Source, "/proc/net, because") {
 			t.Errorf("source %q", without.Source)
 		}
-		if a, b = compare(with), compare(without); slices.Equal(a, b) {
-			break
-		}
-	}
+		return compare(with), compare(without)
+	})
 	if !slices.Equal(a, b) || len(a) < len(listening) {
 		t.Errorf("sock_diag:\n%s\n/proc:\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
 	}
