@@ -52,7 +52,7 @@ func statementCSV(w io.Writer, s regulation.Statement, _ organisation) error {
 		}
 		for _, f := range evidence {
 			_ = c.Write([]string{s.Catalogue, yesNo(!s.Proposed), s.Facts.From.String(), s.Facts.To.String(), l.Section, l.Title, string(l.Requirement), string(l.Mark),
-				safeCell(f.Text), strconv.FormatInt(f.Count, 10), yesNo(f.Concern), strings.Join(f.Query, " "), l.Duty})
+				safeCell(f.Text), strconv.FormatInt(f.Count, 10), yesNo(f.Concern), searchTerms(f.Query), l.Duty})
 		}
 	}
 	c.Flush() // keeps the first error
@@ -133,6 +133,15 @@ func overview(s regulation.Statement) document.Block {
 	return t
 }
 
+// searchTerms are the arguments of hippad search, as a shell takes them.
+func searchTerms(query []string) string {
+	words := make([]string, len(query))
+	for i, q := range query {
+		words[i] = quoted(q)
+	}
+	return strings.Join(words, " ")
+}
+
 func sectionBlocks(l regulation.ControlLine) []document.Block {
 	blocks := []document.Block{
 		document.Heading{Level: 2, Text: fmt.Sprintf("%s  %s (%s, %s)", l.Section, l.Title, l.Requirement, l.Mark)},
@@ -145,7 +154,7 @@ func sectionBlocks(l regulation.ControlLine) []document.Block {
 			if f.Concern {
 				count += " !"
 			}
-			t.Rows = append(t.Rows, []string{count, f.Text, strings.Join(f.Query, " ")})
+			t.Rows = append(t.Rows, []string{count, f.Text, searchTerms(f.Query)})
 		}
 		blocks = append(blocks, t)
 	}
