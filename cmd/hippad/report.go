@@ -27,6 +27,7 @@ type reportFlags struct {
 	media    string
 	receipts string
 	wait     time.Duration
+	restart  bool
 	json     bool
 }
 
@@ -39,7 +40,10 @@ func newReport() *cobra.Command {
 
 Reports go into a spool on this machine first and are forgotten there when the server has acknowledged them as durable. When
 the server is away they wait; run hippad report again, with or without files, to send what waits. Nothing is lost or
-doubled, whichever side is killed.`,
+doubled, whichever side is killed.
+
+A server that was made anew, or restored from an older copy, no longer has what it acknowledged to this spool, and takes nothing
+of what follows. With --new-stream what waits is sent all the same; what the server has lost must be reported again.`,
 		Example: `  hippad report audit.xml event.json
   hippad report /var/spool/audit --receipts receipts
   some-program | hippad report - --server audit.hospital.example:2988 --ca ca.pem`,
@@ -51,6 +55,7 @@ doubled, whichever side is killed.`,
 	f.StringVar(&c.media, "media", "", "media `TYPE` of the reports (default: by their first bytes)")
 	f.StringVar(&c.receipts, "receipts", "", "write a receipt for each report into this `DIRECTORY`")
 	f.DurationVar(&c.wait, "wait", 0, "keep trying for so long when the server is away, as in 10m")
+	f.BoolVar(&c.restart, "new-stream", false, "number the reports anew, for a server that has lost what it acknowledged")
 	f.BoolVar(&c.json, "json", false, "one JSON object for each report, a line each")
 	return cmd
 }
@@ -73,6 +78,11 @@ func (c *reportFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer queue.Close()
+	if c.restart {
+		if err := queue.Renumber(); err != nil {
+			return err
+		}
+	}
 	names, err := c.fill(cmd, queue, files)
 	if err != nil {
 		return err
@@ -294,6 +304,10 @@ func (s *sending) result(err error) error {
 		var kinded *hippad.Error
 		if !errors.As(err, &kinded) {
 			kinded = hippad.Errorf(hippad.Internal, "%w", err)
+		}
+		if kinded.Kind == hippad.Conflict { // docs/protocol.md section 5: people decide
+			return kinded.WithHint("the server does not have what it acknowledged to the spool %s: it is another one, or was restored from an older copy; "+
+				"hippad report --new-stream sends the %d reports that wait", s.spool, left)
 		}
 		return kinded.WithHint("%d of %d reports wait in the spool %s; run hippad report again to send them", left, s.waiting, s.spool)
 	case err != nil:
