@@ -94,13 +94,13 @@ The clocks, thresholds and forms are those of the rule; docs/regulation.md says 
 verified. It is no legal advice: people decide.
 
 The steps, in their usual order: open, scope, assess, decide, describe, notify letter, report letters, notify individuals, report sheet, notify
-secretary, close. At any time: status, delay, amend, show, report packet.`,
+secretary, close. At any time: status, delay, amend, withdraw, show, report packet.`,
 		Example: `  hippad breach open --cause snooping --what "A nurse read records without need." --discovered 2026-11-02 --by "privacy office"
   hippad breach scope 41 --user nurse17 --addresses patients.csv
   hippad breach status 41`,
 		Args: onlyCommands, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBreachOpen(), newBreachAmend(), newBreachScope(), newBreachAssess(), newBreachDecide(), newBreachDelay(), newBreachDescribe(), newBreachNotify(),
+	cmd.AddCommand(newBreachOpen(), newBreachAmend(), newBreachScope(), newBreachAssess(), newBreachDecide(), newBreachDelay(), newBreachDescribe(), newBreachNotify(), newBreachWithdraw(),
 		newBreachStatus(), newBreachReport(), newBreachClose(), newBreachReopen(), newBreachList(), newBreachShow(), newBreachVerify(), newBreachPublished())
 	return cmd
 }

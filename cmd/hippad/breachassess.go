@@ -127,36 +127,18 @@ func newBreachDelay() *cobra.Command {
 	var c connection
 	var d regulation.LawDelay
 	var oral bool
-	var withdraw, reason string
 	texts := map[string]*string{}
 	cmd := &cobra.Command{
 		Use: "delay CASE", Short: "record that law enforcement delays the notices",
 		Long: `Record a statement of a law enforcement official that notice would impede a criminal investigation or damage national security (164.412). A written one
-delays for the time that it says, an oral one for at most 30 days. Until then no notice is taken; the 60 days do not begin anew. --withdraw ends one
-that was recorded wrongly, or that the official has taken back; hippad breach show names its entry.`,
+delays for the time that it says, an oral one for at most 30 days. Until then no notice is taken; the 60 days do not begin anew. hippad breach withdraw
+ends one that was recorded wrongly, or that the official has taken back.`,
 		Example: `  hippad breach delay 41 --oral --agency "FBI Chicago" --official "Special Agent Moss" --stated 2026-11-10
-  hippad breach delay 41 --written --agency "FBI Chicago" --official "Special Agent Moss" --stated 2026-11-20 --until 2027-02-28
-  hippad breach delay 41 --withdraw 57 --reason "the year was mistyped"`,
+  hippad breach delay 41 --written --agency "FBI Chicago" --official "Special Agent Moss" --stated 2026-11-20 --until 2027-02-28`,
 		Args: exactArgs("CASE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := breachDays(map[string]*regulation.Date{"stated": &d.Stated, "until": &d.Until}, texts); err != nil {
 				return err
-			}
-			if withdraw != "" {
-				entry, err := parseIndex(withdraw)
-				if err != nil {
-					return usagef("--withdraw %q: want the entry that hippad breach show names", withdraw)
-				}
-				if oral || d != (regulation.LawDelay{}) {
-					return usagef("--withdraw goes with --reason alone")
-				}
-				if reason == "" {
-					return usagef("--reason is missing")
-				}
-				return stepOf(cmd, &c, args[0], breach.Step{Withdraw: &breach.Withdrawal{Delay: entry, Reason: reason}})
-			}
-			if reason != "" {
-				return usagef("--reason goes with --withdraw alone")
 			}
 			if oral == d.Written {
 				return usagef("want either --written or --oral")
@@ -170,10 +152,31 @@ that was recorded wrongly, or that the official has taken back; hippad breach sh
 	f.BoolVar(&oral, "oral", false, "the statement was oral")
 	f.StringVar(&d.Agency, "agency", "", "`NAME` of the agency")
 	f.StringVar(&d.Official, "official", "", "`NAME` and rank of the official")
-	f.StringVar(&withdraw, "withdraw", "", "end the delay that this `ENTRY` records")
-	f.StringVar(&reason, "reason", "", "why it is withdrawn, in `WORDS`")
 	dayFlag(cmd, texts, "stated", "`DAY` of the statement")
 	dayFlag(cmd, texts, "until", "`DAY` on which notice may be given again")
+	return cmd
+}
+
+func newBreachWithdraw() *cobra.Command {
+	var c connection
+	var in breach.Withdrawal
+	cmd := &cobra.Command{
+		Use: "withdraw CASE ENTRY", Short: "take back a delay or a notice that was recorded wrongly",
+		Long: `Take back what an entry records: a delay by law enforcement, a notice, or a list of notices to individuals, all of it. hippad breach show names the
+entries. It stays in the log, and counts no more.`,
+		Example: `  hippad breach withdraw 41 57 --reason "the year was mistyped"`, Args: exactArgs("CASE", "ENTRY"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if in.Entry, err = parseIndex(args[1]); err != nil {
+				return usagef("%q: want the entry that hippad breach show names", args[1])
+			}
+			if in.Reason == "" {
+				return usagef("--reason is missing")
+			}
+			return stepOf(cmd, &c, args[0], breach.Step{Withdraw: &in})
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().StringVar(&in.Reason, "reason", "", "why, in `WORDS`")
 	return cmd
 }
 

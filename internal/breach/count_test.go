@@ -25,13 +25,13 @@ func TestCorrections(t *testing.T) {
 	w.do(t, c, decided())
 	delayed := w.do(t, c, breach.Step{Delay: &regulation.LawDelay{Written: true, Agency: "FBI", Official: "Moss", Stated: date("2026-11-22"), Until: date("2099-01-01")}})
 	try := func(s breach.Step) hippad.Kind { _, err := w.Do(t.Context(), olga, c, s); return hippad.KindOf(err) }
-	if got := try(breach.Step{Withdraw: &breach.Withdrawal{Delay: c, Reason: "x"}}); got != hippad.NotFound {
+	if got := try(breach.Step{Withdraw: &breach.Withdrawal{Entry: c, Reason: "x"}}); got != hippad.NotFound {
 		t.Errorf("what is no delay was withdrawn: %v", got)
 	}
-	if got := try(breach.Step{Withdraw: &breach.Withdrawal{Delay: delayed.Delays[0].Entry}}); got != hippad.Invalid {
+	if got := try(breach.Step{Withdraw: &breach.Withdrawal{Entry: delayed.Delays[0].Entry}}); got != hippad.Invalid {
 		t.Errorf("withdrawn without a reason: %v", got)
 	}
-	w.do(t, c, breach.Step{Withdraw: &breach.Withdrawal{Delay: delayed.Delays[0].Entry, Reason: "the year was mistyped"}})
+	w.do(t, c, breach.Step{Withdraw: &breach.Withdrawal{Entry: delayed.Delays[0].Entry, Reason: "the year was mistyped"}})
 	for name, a := range map[string]breach.Amendment{
 		"no reason": {Happened: date("2026-10-01")}, "nothing": {Reason: "x"}, "the future": {Ended: date("2026-11-24"), Happened: date("2026-10-01"), Reason: "x"},
 		"after the discovery": {Happened: date("2026-11-21"), Reason: "x"}, "no associate": {AssociateDiscovered: date("2026-11-01"), Reason: "x"},
@@ -66,6 +66,71 @@ func TestCorrections(t *testing.T) {
 	}
 	if got := try(breach.Step{Assess: []regulation.BreachAnswer{{Question: regulation.Unsecured, Yes: true, Text: "a", Author: "o"}, {Question: regulation.Unsecured, Text: "b", Author: "o"}}}); got != hippad.Invalid {
 		t.Errorf("two answers to one question: %v", got)
+	}
+}
+
+// A notice that was recorded wrongly is taken back, and counts no more: of the individuals what earlier lists say is in force again.
+func TestWithdrawnNotices(t *testing.T) {
+	w, _ := nursing(t)
+	c := w.begin(t)
+	w.scope(t, breach.Order{Case: c, User: "nurse"})
+	w.do(t, c, decided())
+	w.do(t, c, lettered())
+	notify := func(rows ...breach.NoticeRow) int64 {
+		t.Helper()
+		out, err := w.Notify(t.Context(), olga, c, rows, false)
+		if err != nil || out.Entered != len(rows) {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		return out.Entry
+	}
+	check := func(reached int, secretary bool) {
+		t.Helper()
+		s, err := w.Status(t.Context(), olga, c)
+		if err != nil || !strings.HasPrefix(s.Clocks[0].Progress, fmt.Sprint(reached)+" of ") {
+			t.Errorf("%s, want %d: %v", s.Clocks[0].Progress, reached, err)
+		}
+		for _, x := range s.Clocks {
+			if x.Notice == regulation.NoticeSecretary && x.Given.IsZero() == secretary {
+				t.Errorf("the Secretary was told on %v", x.Given)
+			}
+		}
+	}
+	withdraw := func(entry int64) breach.Case {
+		t.Helper()
+		return w.do(t, c, breach.Step{Withdraw: &breach.Withdrawal{Entry: entry, Reason: "another case"}})
+	}
+	first := notify(mailed(2, id(1), "2026-11-22"), mailed(3, id(2), "2026-11-22"))
+	back := mailed(2, id(1), "2026-11-22")
+	back.Returned = date("2026-11-23")
+	returned := notify(back)
+	told := w.do(t, c, breach.Step{Notice: &breach.Notice{Kind: regulation.NoticeSecretary, Date: date("2026-11-23"), Tracking: "T"}})
+	check(1, true)
+	if x := withdraw(told.Notices[0].Entry); len(x.Notices) != 0 || len(x.Persons) != 2 {
+		t.Errorf("%d notices, %d to individuals", len(x.Notices), len(x.Persons))
+	}
+	check(1, false)
+	if x := withdraw(returned); len(x.Persons) != 2 || !x.Persons[0].Returned.IsZero() {
+		t.Errorf("%d notices to individuals", len(x.Persons))
+	}
+	check(2, false)
+	for _, entry := range []int64{returned, told.Notices[0].Entry, c} {
+		if _, err := w.Do(t.Context(), olga, c, breach.Step{Withdraw: &breach.Withdrawal{Entry: entry, Reason: "x"}}); hippad.KindOf(err) != hippad.NotFound {
+			t.Errorf("entry %d was withdrawn: %v", entry, err)
+		}
+	}
+	w.restart(t)
+	check(2, false)
+	if x := withdraw(first); len(x.Persons) != 0 {
+		t.Errorf("%d notices to individuals", len(x.Persons))
+	}
+	check(0, false)
+	var b bytes.Buffer
+	if err := w.Packet(t.Context(), olga, c, &b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.verify(b.Bytes()); err != nil {
+		t.Error(err)
 	}
 }
 

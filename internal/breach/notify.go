@@ -192,7 +192,7 @@ func (b *Breaches) goodRows(c Case, affected *Affected, rows []NoticeRow) (good 
 	at, today := affected.places(), b.today()
 	for _, r := range rows {
 		n := r.PersonNotice
-		n.Patient = hippad.NewTerm(hippad.FieldPatient, n.Patient).Value
+		n.Patient, n.Entry = hippad.NewTerm(hippad.FieldPatient, n.Patient).Value, 0
 		err := all(line("the patient", n.Patient, true), line("the basis", n.Basis, true), n.Check(today), b.mayNotify(c, n.Date))
 		if _, known := at[n.Patient]; err == nil && !known {
 			err = hippad.Errorf(hippad.NotFound, "the patient is not one whom the case affects")

@@ -81,9 +81,9 @@ func (a *Amendment) apply(o *Opening) {
 	}
 }
 
-// A Withdrawal ends a law enforcement delay that was recorded wrongly, or that the official has taken back.
+// A Withdrawal takes back a law enforcement delay or a notice that was recorded wrongly, or a delay that the official has taken back.
 type Withdrawal struct {
-	Delay  int64  `json:"delay"` // the entry that records it
+	Entry  int64  `json:"entry"` // that records the delay, the notice, or the list of notices to individuals
 	Reason string `json:"reason"`
 }
 

@@ -1,6 +1,7 @@
 package breach
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -26,6 +27,8 @@ type Case struct {
 	Holds      []int64                     `json:"holds,omitzero"`
 	Closed     *Closing                    `json:"closed,omitzero"`
 	Steps      []Happening                 `json:"steps"`
+
+	rows []regulation.PersonNotice // every row in force, in order, of which Persons has the last of each notice
 }
 
 // A Happening is a step of a case as a line.
@@ -134,25 +137,52 @@ func (s *state) told(index int64, at time.Time, r record, c *Case) {
 		persons = append(persons, parts[i]...)
 	}
 	delete(s.pending, key)
-	// One patient, way and day is one notice: a later row says what became of it.
+	for i := range persons {
+		persons[i].Entry = index
+	}
+	c.rows = append(c.rows, persons...)
+	c.Persons = lastRows(c.rows)
+	c.step(index, at, r.By, "individuals notified")
+}
+
+// lastRows returns what rows come to: one patient, way and day is one notice, and a later row says what became of it.
+func lastRows(rows []regulation.PersonNotice) (out []regulation.PersonNotice) {
 	type same struct {
 		patient, method string
 		day             regulation.Date
 	}
 	known := map[same]int{}
-	for i, p := range c.Persons {
-		known[same{p.Patient, p.Method, p.Date}] = i
-	}
-	for _, p := range persons {
+	for _, p := range rows {
 		key := same{p.Patient, p.Method, p.Date}
 		if i, ok := known[key]; ok {
-			c.Persons[i] = p
+			out[i] = p
 			continue
 		}
-		known[key] = len(c.Persons)
-		c.Persons = append(c.Persons, p)
+		known[key] = len(out)
+		out = append(out, p)
 	}
-	c.step(index, at, r.By, "individuals notified")
+	return out
+}
+
+// withdraw takes back what an entry records, and says what it was; empty if the entry records nothing that is in force.
+func (c *Case) withdraw(entry int64) (what string) {
+	if n := len(c.Delays); n > 0 {
+		if c.Delays = slices.DeleteFunc(slices.Clone(c.Delays), func(d regulation.LawDelay) bool { return d.Entry == entry }); len(c.Delays) < n {
+			return fmt.Sprintf("delay of entry %d withdrawn", entry)
+		}
+	}
+	if n := len(c.Notices); n > 0 {
+		if c.Notices = slices.DeleteFunc(slices.Clone(c.Notices), func(x Notice) bool { return x.Entry == entry }); len(c.Notices) < n {
+			return fmt.Sprintf("notice of entry %d withdrawn", entry)
+		}
+	}
+	if n := len(c.rows); n > 0 {
+		if c.rows = slices.DeleteFunc(slices.Clone(c.rows), func(p regulation.PersonNotice) bool { return p.Entry == entry }); len(c.rows) < n {
+			c.Persons = lastRows(c.rows)
+			return fmt.Sprintf("notices to individuals of entry %d withdrawn", entry)
+		}
+	}
+	return ""
 }
 
 // take applies a Step.
@@ -181,8 +211,9 @@ func (c *Case) take(index int64, at time.Time, r record) {
 		x.Entry = index
 		c.Delays = append(c.Delays, x)
 	case r.Withdraw != nil:
-		what = "delay withdrawn"
-		c.Delays = slices.DeleteFunc(slices.Clone(c.Delays), func(d regulation.LawDelay) bool { return d.Entry == r.Withdraw.Delay })
+		if what = c.withdraw(r.Withdraw.Entry); what == "" {
+			return
+		}
 	case r.Describe != nil:
 		what = "described for the portal"
 		c.Answers = *r.Describe

@@ -145,10 +145,11 @@ func (b *Breaches) check(c Case, s *Step, missing []string) (string, error) {
 		}
 		return "law enforcement delays the notices of a breach", s.Delay.Check(b.today())
 	case s.Withdraw != nil:
-		if !slices.ContainsFunc(c.Delays, func(d regulation.LawDelay) bool { return d.Entry == s.Withdraw.Delay }) {
-			return "", hippad.Errorf(hippad.NotFound, "entry %d is no delay of case %d that is in force", s.Withdraw.Delay, c.ID).WithHint("hippad breach show names the entries")
+		what := c.withdraw(s.Withdraw.Entry) // of this copy
+		if what == "" {
+			return "", hippad.Errorf(hippad.NotFound, "entry %d records no delay and no notice of case %d that is in force", s.Withdraw.Entry, c.ID).WithHint("hippad breach show names the entries")
 		}
-		return "a delay of the notices of a breach was withdrawn", prose("the reason", s.Withdraw.Reason, true)
+		return "of a breach: " + what, prose("the reason", s.Withdraw.Reason, true)
 	case s.Describe != nil:
 		return "a breach was described", checkDescribe(*s.Describe)
 	case s.Letter != nil:

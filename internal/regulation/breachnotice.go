@@ -61,6 +61,7 @@ type PersonNotice struct {
 	Basis    string `json:"basis"`             // where the address is from, or why this way
 	Agreed   Date   `json:"agreed,omitzero"`   // when the individual agreed to e-mail
 	Returned Date   `json:"returned,omitzero"` // when it came back as undeliverable
+	Entry    int64  `json:"entry,omitzero"`    // that records it
 }
 
 // String hides the patient.
