@@ -51,7 +51,7 @@ func BenchmarkRules(b *testing.B) {
 	look := regulation.NewReview(o, known)
 	var all []regulation.Observation
 	for e := range h.Events() {
-		all = append(all, look.Observe(hippad.Entry{Index: int64(len(all))}, e.Event))
+		all = append(all, look.Observe(hippad.Entry{Index: int64(len(all)), Received: e.Recorded}, e.Event))
 	}
 	memory := func() uint64 {
 		var m runtime.MemStats
