@@ -218,7 +218,7 @@ func writeScope(w io.Writer, s breach.Scope) {
 		what string
 	}{
 		{s.Estimate, "individuals by estimate"}, {s.Unassigned, "individuals are named by a number without its assigner: they may be the same as others"},
-		{s.Unnamed, "entries name no patient"}, {s.Unreadable, "of them nobody can read"}, {s.Destroyed, "of them are destroyed"},
+		{s.Unnamed, "entries name no patient, or one without an identifier"}, {s.Unreadable, "of them nobody can read"}, {s.Destroyed, "of them are destroyed"},
 		{s.Review, "entries are minor failures (outcome 4): look whether anything was seen"}, {s.Failed, "attempts failed and are left out (outcome 8, 12)"},
 		{len(s.Except), "identifiers are left out"},
 	} {

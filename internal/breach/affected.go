@@ -142,6 +142,7 @@ type touch struct {
 	index                                 int64
 	patients                              [][]string // each the identifiers of one
 	failed, review, unreadable, destroyed bool
+	nameless                              bool // it names nobody, or somebody without an identifier
 }
 
 // ask asks the questions of a scope, each of the log as it was then.
@@ -159,7 +160,7 @@ func (b *Breaches) ask(ctx context.Context, reading *repository.Reading, s Scope
 	slices.SortFunc(all, func(x, y touch) int { return cmp.Compare(x.index, y.index) })
 	all = slices.CompactFunc(all, func(x, y touch) bool { return x.index == y.index })
 	a := &Affected{Persons: []Person{}}
-	g := groups{same: b.Repository.Same, at: map[string]int{}}
+	g := groups{same: b.Repository.Same, at: map[string]int{}, shared: map[int]bool{}}
 	for _, t := range all {
 		switch {
 		case t.failed:
@@ -172,7 +173,7 @@ func (b *Breaches) ask(ctx context.Context, reading *repository.Reading, s Scope
 		case t.destroyed:
 			a.Destroyed++
 		}
-		if a.Entries++; len(t.patients) == 0 {
+		if a.Entries++; t.nameless {
 			a.Unnamed++
 			a.Nobody = append(a.Nobody, t.index)
 		}
@@ -183,7 +184,7 @@ func (b *Breaches) ask(ctx context.Context, reading *repository.Reading, s Scope
 	a.Persons = append(a.Persons, g.persons()...)
 	a.leaveOut(s.Except)
 	for _, p := range a.Persons {
-		if !slices.ContainsFunc(p.Identifiers, assigned) {
+		if !slices.ContainsFunc(p.Identifiers, func(id string) bool { return assigned(id) && !g.shared[g.at[id]] }) {
 			a.Unassigned++
 		}
 	}
@@ -214,6 +215,9 @@ func (a *Affected) leaveOut(except []string) {
 	}
 	kept := map[int64]bool{}
 	gone := map[int64]bool{}
+	for _, i := range a.Nobody {
+		kept[i] = true
+	}
 	a.Persons = slices.DeleteFunc(a.Persons, func(p Person) bool {
 		leave := slices.ContainsFunc(p.Identifiers, func(id string) bool { return out[id] })
 		for _, i := range p.Entries {
@@ -242,7 +246,7 @@ const stretch = 1 << 16
 func (b *Breaches) touches(ctx context.Context, reading *repository.Reading, q Question) ([]touch, error) {
 	size := min(q.Size, reading.Size())
 	if len(q.Query.Indexes) > 0 {
-		return b.some(ctx, reading, q.Query, size)
+		return b.some(ctx, reading, q, size)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -254,9 +258,9 @@ func (b *Breaches) touches(ctx context.Context, reading *repository.Reading, q Q
 		wg.Go(func() {
 			for n := range next {
 				after, before := int64(n)*stretch-1, min(size, int64(n+1)*stretch)
-				query := q.Query
-				query.Ascending, query.After, query.Before = true, &after, &before
-				if parts[n], errs[w] = b.some(ctx, reading, query, size); errs[w] != nil {
+				part := q
+				part.Query.Ascending, part.Query.After, part.Query.Before = true, &after, &before
+				if parts[n], errs[w] = b.some(ctx, reading, part, size); errs[w] != nil {
 					cancel()
 					return
 				}
@@ -284,7 +288,8 @@ feed:
 // indexChunk is how many places are asked for at once: an entry is compared with each of them.
 const indexChunk = 256
 
-func (b *Breaches) some(ctx context.Context, reading *repository.Reading, q hippad.Query, size int64) (out []touch, err error) {
+func (b *Breaches) some(ctx context.Context, reading *repository.Reading, question Question, size int64) (out []touch, err error) {
+	q := question.Query
 	chunks := [][]int64{nil}
 	if len(q.Indexes) > 0 {
 		chunks = slices.Collect(slices.Chunk(q.Indexes, indexChunk))
@@ -298,7 +303,14 @@ func (b *Breaches) some(ctx context.Context, reading *repository.Reading, q hipp
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, touched(e, b.Repository.Read))
+			var ev hippad.Event
+			if !e.Destroyed {
+				ev = b.Repository.Read(e.Report)
+			}
+			if !question.within(e, ev) {
+				continue
+			}
+			out = append(out, touched(e, ev))
 			if len(out) > maxEntries {
 				return nil, hippad.Errorf(hippad.TooLarge, "more than %d entries answer", maxEntries).WithHint("a shorter period, or several cases")
 			}
@@ -307,13 +319,23 @@ func (b *Breaches) some(ctx context.Context, reading *repository.Reading, q hipp
 	return out, nil
 }
 
-// touched reads an entry.
-func touched(e hippad.Entry, read hippad.Reader) touch {
-	t := touch{index: e.Index, destroyed: e.Destroyed}
+// within tells whether an entry is of the days that are asked for. What by its sender happens after it came happened when it came: a clock that is ahead must not
+// hide whom a breach affects.
+func (q Question) within(e hippad.Entry, ev hippad.Event) bool {
+	at := hippad.EventTime(e, ev)
+	if at.After(e.Received) {
+		at = e.Received
+	}
+	return (q.Days.Start.IsZero() || !at.Before(q.Days.Start)) && (q.Days.End.IsZero() || at.Before(q.Days.End))
+}
+
+// touched takes from an entry what it says.
+func touched(e hippad.Entry, ev hippad.Event) touch {
+	t := touch{index: e.Index, destroyed: e.Destroyed, nameless: true}
 	if e.Destroyed {
 		return t
 	}
-	ev := read(e.Report)
+	t.nameless = false
 	t.unreadable = ev.Unreadable != ""
 	t.failed = ev.Outcome == "8" || ev.Outcome == "12"
 	t.review = ev.Outcome == "4"
@@ -321,10 +343,14 @@ func touched(e hippad.Entry, read hippad.Reader) touch {
 		if !n.IsPatient() {
 			continue
 		}
-		if ids := identifiers(n.What); len(ids) > 0 {
-			t.patients = append(t.patients, ids)
+		ids := identifiers(n.What)
+		if len(ids) == 0 {
+			t.nameless = true
+			continue
 		}
+		t.patients = append(t.patients, ids)
 	}
+	t.nameless = t.nameless || len(t.patients) == 0
 	return t
 }
 
@@ -344,20 +370,29 @@ func identifiers(r hippad.Reference) (ids []string) {
 	return ids
 }
 
-// groups finds out which identifiers are one person: those that one entity has, and those that the crosswalk has linked.
+// groups finds out which identifiers are one person: those that one entity has, and those that the crosswalk has linked. A number that does not say who assigned it,
+// or a reference that does not say on which server, may be several persons': where the entries have it beside others that are not one person, it joins nobody, because
+// one of them would not be told.
 type groups struct {
-	same    func(hippad.Term) []hippad.Term
-	at      map[string]int // number of an identifier
-	names   []string
-	parent  []int
-	entries [][]int64 // of an identifier, under which each entry is kept once
+	same     func(hippad.Term) []hippad.Term
+	at       map[string]int // number of an identifier
+	names    []string
+	parent   []int
+	mentions []mention
+	shared   map[int]bool // identifiers that may be several persons', after persons
+}
+
+// A mention is that an entry names a patient.
+type mention struct {
+	entry int64
+	ids   []int // numbers of identifiers
 }
 
 func (g *groups) number(id string) int {
 	n, ok := g.at[id]
 	if !ok {
 		n = len(g.names)
-		g.at[id], g.names, g.parent, g.entries = n, append(g.names, id), append(g.parent, n), append(g.entries, nil)
+		g.at[id], g.names, g.parent = n, append(g.names, id), append(g.parent, n)
 		if g.same != nil {
 			for _, t := range g.same(hippad.Term{Field: hippad.FieldPatient, Value: id}) {
 				g.join(n, g.number(t.Value))
@@ -377,31 +412,86 @@ func (g *groups) root(n int) int {
 
 func (g *groups) join(a, b int) { g.parent[g.root(a)] = g.root(b) }
 
+// unique tells an identifier that is one person's wherever it is used.
+func unique(id string) bool {
+	return strings.Contains(id, "|") || strings.Contains(id, "://") || strings.HasPrefix(id, "urn:")
+}
+
 func (g *groups) add(entry int64, ids []string) {
-	first := g.number(ids[0])
-	for _, id := range ids[1:] {
-		g.join(first, g.number(id))
+	m := mention{entry: entry}
+	for _, id := range ids {
+		m.ids = append(m.ids, g.number(id))
 	}
-	g.entries[first] = append(g.entries[first], entry)
+	sure := slices.DeleteFunc(slices.Clone(m.ids), func(n int) bool { return !unique(g.names[n]) })
+	for i := 1; i < len(sure); i++ {
+		g.join(sure[0], sure[i])
+	}
+	g.mentions = append(g.mentions, m)
+}
+
+// share finds the identifiers that are beside others that are not one person.
+func (g *groups) share() {
+	beside := map[int]int{}
+	for _, m := range g.mentions {
+		for _, n := range m.ids {
+			if unique(g.names[n]) {
+				continue
+			}
+			for _, other := range m.ids {
+				if other == n {
+					continue
+				}
+				root := g.root(other)
+				if known, ok := beside[n]; ok && known != root {
+					g.shared[n] = true
+				}
+				beside[n] = root
+			}
+		}
+	}
+}
+
+// holder is the identifier that says whose entry a mention makes.
+func (g *groups) holder(m mention) int {
+	for _, n := range m.ids {
+		if !g.shared[n] {
+			return n
+		}
+	}
+	return m.ids[0]
 }
 
 func (g *groups) persons() (out []Person) {
+	g.share()
+	entries := map[int][]int64{} // by root
+	for _, m := range g.mentions {
+		for _, n := range m.ids {
+			if holder := g.holder(m); !g.shared[n] && !g.shared[holder] {
+				g.join(holder, n)
+			}
+		}
+	}
+	for _, m := range g.mentions {
+		root := g.root(g.holder(m))
+		entries[root] = append(entries[root], m.entry)
+	}
 	by := map[int]int{}
 	for n, id := range g.names {
 		root := g.root(n)
+		if len(entries[root]) == 0 {
+			continue // it is several persons', and each of them has another
+		}
 		i, ok := by[root]
 		if !ok {
 			i = len(out)
 			by[root] = i
-			out = append(out, Person{})
+			slices.Sort(entries[root])
+			out = append(out, Person{Entries: slices.Compact(entries[root])})
 		}
 		out[i].Identifiers = append(out[i].Identifiers, id)
-		out[i].Entries = append(out[i].Entries, g.entries[n]...)
 	}
 	for i := range out {
 		slices.Sort(out[i].Identifiers)
-		slices.Sort(out[i].Entries)
-		out[i].Entries = slices.Compact(out[i].Entries)
 	}
 	slices.SortFunc(out, func(a, b Person) int { return cmp.Compare(a.Identifiers[0], b.Identifiers[0]) })
 	return out

@@ -39,7 +39,7 @@ type Scope struct {
 // Counts are of entries.
 type Counts struct {
 	Entries    int `json:"entries"`             // that prove it
-	Unnamed    int `json:"unnamed,omitzero"`    // of them: they name no patient
+	Unnamed    int `json:"unnamed,omitzero"`    // of them: they name no patient, or one without an identifier
 	Unassigned int `json:"unassigned,omitzero"` // individuals who are named by a number without its assigner: they may be the same as others
 	Review     int `json:"review,omitzero"`     // entries with outcome 4: whether anything was seen is for a person to say; they are counted
 	Failed     int `json:"failed,omitzero"`     // entries with outcome 8 or 12: nothing was seen; they are left out
@@ -49,9 +49,10 @@ type Counts struct {
 
 // A Question is what the log is asked.
 type Question struct {
-	Text  string       `json:"text"`
-	Query hippad.Query `json:"query"`
-	Size  int64        `json:"size"` // of the log
+	Text  string        `json:"text"`
+	Query hippad.Query  `json:"query"`
+	Days  hippad.Period `json:"days,omitzero"` // when it happened, the start inclusive, the end exclusive; see Question.within
+	Size  int64         `json:"size"`          // of the log
 }
 
 // An Order says what to scope.
@@ -206,15 +207,12 @@ func (b *Breaches) question(o Order) (Question, error) {
 	if !o.From.IsZero() && !o.To.IsZero() && o.To.Before(o.From) {
 		return Question{}, hippad.Errorf(hippad.Invalid, "the period ends before it begins")
 	}
-	if !o.From.IsZero() || !o.To.IsZero() {
-		var p hippad.Period
-		if !o.From.IsZero() {
-			p.Start = o.From.In(b.Organisation.Zone()).UTC()
-		}
-		if !o.To.IsZero() {
-			p.End = o.To.AddDays(1).In(b.Organisation.Zone()).UTC()
-		}
-		q.Times = append(q.Times, []hippad.Period{p})
+	var days hippad.Period
+	if !o.From.IsZero() {
+		days.Start = o.From.In(b.Organisation.Zone()).UTC()
+	}
+	if !o.To.IsZero() {
+		days.End = o.To.AddDays(1).In(b.Organisation.Zone()).UTC()
 	}
 	if len(o.Entries) > 0 {
 		places, err := places(o.Entries)
@@ -224,11 +222,18 @@ func (b *Breaches) question(o Order) (Question, error) {
 		q.Indexes = append(q.Indexes, places...)
 	}
 	q.Ascending = true
-	text := repository.QueryText(q)
+	asked := q
+	if !days.IsZero() {
+		asked.Times = append(slices.Clone(q.Times), []hippad.Period{days})
+	}
+	if !days.Start.IsZero() { // nothing happened on these days that came before them
+		q.Received = append(slices.Clone(q.Received), []hippad.Period{{Start: days.Start}})
+	}
+	text := repository.QueryText(asked)
 	if text == "" && o.Estimate == 0 && len(o.Except) == 0 && !o.Add {
 		return Question{}, hippad.Errorf(hippad.Invalid, "a scope needs a question").WithHint("a user, a device, a source, a query, a period or entries")
 	}
-	return Question{Text: text, Query: q}, nil
+	return Question{Text: text, Query: q, Days: days}, nil
 }
 
 // places lists the indexes of ranges.
