@@ -202,6 +202,30 @@ func TestClassify(t *testing.T) {
 }
 
 // Whether somebody is outside is not guessed when the organisation has not said what is its own.
+// What one of several patients received is to the individual for that one alone: a person says for whom it has to be accounted for.
+func TestToOneOfSeveralPatients(t *testing.T) {
+	of := func(others ...hippad.Reference) hippad.Event {
+		return looked(func(ev *hippad.Event) {
+			ev.Agents[0].Who = hippad.Reference{Literal: "Patient/7"}
+			ev.Entities = []hippad.Entity{{What: hippad.Reference{Literal: "Patient/7"}, Role: hippad.Code{Code: "1"}}, {What: hippad.Reference{Literal: "Observation/1"}, Role: hippad.Code{Code: "4"}}}
+			for _, r := range others {
+				ev.Entities = append(ev.Entities, hippad.Entity{What: r, Role: hippad.Code{Code: "1"}})
+			}
+		})
+	}
+	for _, x := range []struct {
+		name string
+		ev   hippad.Event
+		want Verdict
+	}{
+		{"alone", of(), Exempt}, {"named twice", of(hippad.Reference{Literal: "Patient/7"}), Exempt}, {"and a child", of(hippad.Reference{Literal: "Patient/8"}), Undecided},
+	} {
+		if d := classified(springfield, x.ev); d.Verdict != x.want {
+			t.Errorf("%s: %s %v", x.name, d.Verdict, d.Reasons)
+		}
+	}
+}
+
 func TestClassifyWithoutOrganisation(t *testing.T) {
 	for _, o := range []*Organisation{nil, {Name: "host"}} {
 		if d := classified(o, disclosed(func(*hippad.Event) {})); d.Verdict != Accountable {

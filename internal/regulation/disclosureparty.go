@@ -206,19 +206,21 @@ func sameParty(a *hippad.Agent, observer hippad.Reference) bool {
 
 // isIndividual tells whether an agent is a patient whom the event is about.
 func isIndividual(a *hippad.Agent, ev *hippad.Event) bool {
-	for i := range ev.Entities {
-		n := &ev.Entities[i]
-		if n.Role.Code != "1" {
-			continue
-		}
-		if n.What.Literal != "" && n.What.Literal == a.Who.Literal {
-			return true
-		}
-		if id := oneForm(n.What.Identifier); id.System != "" && id.Value != "" && id == oneForm(a.Who.Identifier) {
-			return true
-		}
+	return slices.ContainsFunc(ev.Entities, func(n hippad.Entity) bool { return n.Role.Code == "1" && isSelf(a, &n) })
+}
+
+// isOnlyIndividual tells whether an agent is the only patient whom the event is about.
+func isOnlyIndividual(a *hippad.Agent, ev *hippad.Event) bool {
+	return isIndividual(a, ev) && !slices.ContainsFunc(ev.Entities, func(n hippad.Entity) bool { return n.IsPatient() && !isSelf(a, &n) })
+}
+
+// isSelf tells whether an agent is the patient that an entity is.
+func isSelf(a *hippad.Agent, n *hippad.Entity) bool {
+	if n.What.Literal != "" && n.What.Literal == a.Who.Literal {
+		return true
 	}
-	return false
+	id := oneForm(n.What.Identifier)
+	return id.System != "" && id.Value != "" && id == oneForm(a.Who.Identifier)
 }
 
 // displayName is how people call an agent; empty if only a number or an address names it.

@@ -202,7 +202,9 @@ func (c *Classifier) foreign(agents []*hippad.Agent) []*hippad.Agent {
 
 // purposeOf returns what the purposes of an event come to together, and why a person has to say where they do not come to one thing.
 func (c *Classifier) purposeOf(ev *hippad.Event, w way) (all Purpose, reason string) {
-	if slices.ContainsFunc(w.to, func(a *hippad.Agent) bool { return isIndividual(a, ev) }) && len(w.to) == 1 {
+	if i := slices.IndexFunc(w.to, func(a *hippad.Agent) bool { return isIndividual(a, ev) }); i >= 0 && !isOnlyIndividual(w.to[i], ev) {
+		return Purpose{Verdict: Undecided}, "it is about several patients, and one of them received it: of the others it is not to the individual"
+	} else if i >= 0 && len(w.to) == 1 {
 		p, _ := PurposeOf(PurposeOfBasis(basesOf(basisIndividual)[0]))
 		return p, ""
 	}
