@@ -25,6 +25,8 @@ type Access struct {
 	Sources   []string `json:"sources,omitzero"`   // the systems that say so
 	Addresses []string `json:"addresses,omitzero"` // from where
 	Entries   []int64  `json:"entries,omitzero"`
+
+	nameless bool // Who is what stands for a name
 }
 
 // An AccessReport says who touched one patient's data: uses and disclosures. No rule in force asks for it: 76 FR 31426 proposed it in 2011 and was never made
@@ -61,12 +63,13 @@ type Accesses struct {
 	officer    bool
 	suspended  []Suspension
 	agencies   []string // of suspended, as they are compared
-	rows       map[accessKey]*Access
+	rows       []*Access
+	at         map[accessKey]*Access
 }
 
 type accessKey struct {
-	day Date
-	who string
+	day      Date
+	id, name string // as they are compared; of an id without a name the first row with the id
 }
 
 // NewAccesses begins a report of a period, of which either end may be open. Kind Invalid for one that ends before it begins.
@@ -74,7 +77,7 @@ func NewAccesses(c *Classifier, from, to Date, officer bool) (*Accesses, error) 
 	if !from.IsZero() && !to.IsZero() && to.Before(from) {
 		return nil, hippad.Errorf(hippad.Invalid, "the period ends before it begins")
 	}
-	return &Accesses{classifier: c, from: from, to: to, officer: officer, rows: map[accessKey]*Access{}}, nil
+	return &Accesses{classifier: c, from: from, to: to, officer: officer, at: map[accessKey]*Access{}}, nil
 }
 
 // Withhold keeps from the patient what is suspended on the day on which the report is made (164.528(a)(2)): this report must not tell what an accounting
@@ -124,18 +127,23 @@ func (x *Accesses) Add(e hippad.Entry, ev hippad.Event) {
 }
 
 func (x *Accesses) add(day Date, a *hippad.Agent, e hippad.Entry, ev *hippad.Event) {
-	id := partyKey(a)
-	row := x.rows[accessKey{day, id}]
+	row := x.row(day, a)
 	if row == nil {
 		whose := x.classifier.directory.standingOf(a)
 		if of := x.classifier.standings(usersOrganisations(ev)); whose == unknown && len(of) > 0 && !slices.Contains(of, inside) {
 			whose = of[0]
 		}
-		row = &Access{Day: day, Who: cmp.Or(displayName(a), partyText(a), "somebody whom the event does not name"), Role: roleWords(a), Outside: whose == outside || whose == partner}
-		if isIndividual(a, ev) {
+		row = &Access{Day: day, nameless: displayName(a) == "", Who: cmp.Or(displayName(a), partyText(a), "somebody whom the event does not name"), Role: roleWords(a), Outside: whose == outside || whose == partner}
+		if isOnlyIndividual(a, ev) {
 			row.Role = "the patient"
 		}
-		x.rows[accessKey{day, id}] = row
+		x.rows = append(x.rows, row)
+		key := accessKey{day: day, id: partyKey(a)}
+		if x.at[key] == nil {
+			x.at[key] = row
+		}
+		key.name = hippad.Fold(displayName(a))
+		x.at[key] = row
 	}
 	row.Count++
 	switch ev.Outcome {
@@ -156,6 +164,23 @@ func (x *Accesses) add(day Date, a *hippad.Agent, e hippad.Entry, ev *hippad.Eve
 	row.Sources = include(row.Sources, source)
 	row.Addresses = include(row.Addresses, a.Address)
 	row.Entries = append(row.Entries, e.Index)
+}
+
+// row returns the row of somebody on a day, nil if there is none yet. Two who come with one id and different names are two people, as an id may be of two systems, or
+// of all who come by a service; whom one system names and another does not is one.
+func (x *Accesses) row(day Date, a *hippad.Agent) *Access {
+	key := accessKey{day: day, id: partyKey(a)}
+	first := x.at[key]
+	key.name = hippad.Fold(displayName(a))
+	if row := x.at[key]; row != nil {
+		return row
+	}
+	if first == nil || !first.nameless {
+		return nil
+	}
+	first.Who, first.nameless = displayName(a), false
+	x.at[key] = first
+	return first
 }
 
 // most bounds the different words of one row.

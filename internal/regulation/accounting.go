@@ -287,7 +287,7 @@ func (d gathered) seriesKey() (key string, ok bool) {
 	}
 	var who []string
 	for _, r := range d.Recipients {
-		who = append(who, r.key)
+		who = append(who, r.key+"\x00"+hippad.Fold(r.Name)) // one id may be several recipients'
 		ok = ok && r.key != ""
 	}
 	slices.Sort(who)

@@ -109,6 +109,20 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+// One address for all who ask, as the anonymous one of web services, or one number of two systems, does not make one recipient of two.
+func TestSeriesIsOfOneRecipient(t *testing.T) {
+	sent := func(date, name string) hippad.Event {
+		ev := on(t, date, name, "PUBHLTH")
+		ev.Agents[1].Who = hippad.Reference{Identifier: hippad.Identifier{Value: "http://www.w3.org/2005/08/addressing/anonymous"}}
+		return ev
+	}
+	q := Question{Requested: day(t, "2026-11-22"), Today: day(t, "2026-11-22")}
+	a := account(t, q, Rules{Organisation: springfield}, sent("2026-03-01", "County"), sent("2026-03-02", "State"), sent("2026-03-03", "COUNTY"))
+	if len(a.Rows) != 2 || a.Rows[0].Count != 2 || a.Rows[1].Recipients[0].Name != "State" {
+		t.Errorf("%+v", a.Rows)
+	}
+}
+
 // 164.528(b)(4): from fifty on.
 func TestResearch(t *testing.T) {
 	p := Protocol{Entry: 9, Name: "Valves", Description: "x", Records: "y", From: day(t, "2025-01-01"), Sponsor: Party{"a", "b", "c"}, Researcher: Party{"Dr. Ames", "e", "f"}, Recipients: []string{"State University"}}
@@ -472,6 +486,45 @@ func TestAccessReport(t *testing.T) {
 	}
 	if _, err := NewAccesses(c, Date{2026, 3, 2}, Date{2026, 3, 1}, false); hippad.KindOf(err) != hippad.Invalid {
 		t.Error(err)
+	}
+}
+
+// Two who come with one id, as two systems may give it or a service gives to all, are two people; one whom some systems name and others do not is one.
+func TestAccessReportOfOneID(t *testing.T) {
+	x, err := NewAccesses(NewClassifier(springfield, nil), Date{}, Date{}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"", "Nora", "NORA", "Ben", ""} {
+		x.Add(hippad.Entry{Index: int64(i), Door: hippad.DoorFHIR, Received: received}, looked(func(ev *hippad.Event) {
+			ev.Agents[0].Who.Identifier, ev.Agents[0].Name = hippad.Identifier{Value: "17"}, name
+		}))
+	}
+	got := ""
+	for _, a := range x.Finish().Accesses {
+		got += fmt.Sprintf("%s %d, ", a.Who, a.Count)
+	}
+	if got != "Ben 1, Nora 4, " {
+		t.Error(got)
+	}
+}
+
+// An agency is suspended by whichever name or identifier of it somebody has given, in an accounting as in an access report.
+func TestSuspensionByEveryForm(t *testing.T) {
+	ev := on(t, "2026-10-01", "SP", "HLEGAL")
+	ev.Agents[1].Who = hippad.Reference{Identifier: hippad.Identifier{System: "urn:oid:1.7", Value: "77"}, Display: "State Police, Troop D", Literal: "Organization/9"}
+	q := Question{Requested: day(t, "2026-11-20"), Today: day(t, "2026-11-22")}
+	for _, agency := range []string{"SP", "state police, troop d", "77^^^&1.7&ISO", "77", "Organization/9"} {
+		s := Suspension{Agency: agency, Basis: "law-enforcement", Stated: day(t, "2026-11-20"), Until: day(t, "2026-12-20")}
+		if a := account(t, q, Rules{Organisation: springfield, Suspensions: []Suspension{s}}, ev); len(a.Rows) != 0 {
+			t.Errorf("%s: %d rows", agency, len(a.Rows))
+		}
+		x, _ := NewAccesses(NewClassifier(springfield, nil), Date{}, Date{}, false)
+		x.Withhold([]Suspension{s}, q.Today)
+		x.Add(hippad.Entry{Door: hippad.DoorFHIR, Received: received}, ev)
+		if n := len(x.Finish().Accesses); n != 0 {
+			t.Errorf("%s: %d accesses", agency, n)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func (s Suspension) Holds(on Date) bool {
 // covers tells whether a disclosure is one that it withholds while it holds. Where the event does not tell the bases apart, one of them is enough.
 func (s Suspension) covers(d Disclosure) bool {
 	agency := partyForm(s.Agency)
-	return slices.Contains(d.Bases, s.Basis) && slices.ContainsFunc(d.Recipients, func(r Recipient) bool { return r.key == agency || partyForm(r.Name) == agency })
+	return slices.Contains(d.Bases, s.Basis) && slices.ContainsFunc(d.Recipients, func(r Recipient) bool { return r.is(agency) })
 }
 
 // suspended returns the suspension that keeps a disclosure out of the patient's copy, nil if none does.
@@ -160,7 +160,7 @@ func (a *Account) protocolOf(d Disclosure) *Protocol {
 			known = append(known, partyForm(text))
 		}
 		if !slices.ContainsFunc(d.Recipients, func(r Recipient) bool {
-			return !slices.Contains(known, r.key) && !slices.Contains(known, partyForm(r.Name))
+			return !slices.ContainsFunc(known, r.is)
 		}) {
 			return p
 		}

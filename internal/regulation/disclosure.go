@@ -15,7 +15,13 @@ type Recipient struct {
 	Name    string `json:"name"`
 	Address string `json:"address,omitzero"` // empty: not known
 
-	key, text string // what tells it from others, and what names it as it was sent
+	key, text string   // what tells it from others, and what names it as it was sent
+	forms     []string // everything that names it, as it is compared
+}
+
+// is tells whether a name or an identifier, as it is compared, is the recipient's.
+func (r Recipient) is(form string) bool {
+	return form != "" && (r.key == form || partyForm(r.Name) == form || slices.Contains(r.forms, form))
 }
 
 // A Disclosure is what an entry comes to in an accounting (45 CFR 160.103, 164.528).
@@ -146,6 +152,10 @@ func (c *Classifier) Classify(e hippad.Entry, ev hippad.Event) Disclosure {
 func (c *Classifier) describe(d *Disclosure, ev *hippad.Event, w way) {
 	for _, a := range w.to {
 		r := Recipient{Name: displayName(a), Address: strings.TrimSpace(a.Location.Display), key: partyKey(a), text: partyText(a)}
+		partyForms(a, func(form string) bool {
+			r.forms = append(r.forms, form)
+			return false
+		})
 		if known, ok := c.directory.associate(a); ok {
 			r.Name = known.Name
 			if r.Address == "" {
