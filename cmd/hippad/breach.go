@@ -58,13 +58,13 @@ func (s *server) breachRoutes() []route {
 		{pattern: "POST /admin/breach/open", needs: needs, handler: answers(s, func(ctx context.Context, c hippad.Caller, in breach.Opening) (breach.Case, error) {
 			return s.breaches.OpenCase(ctx, c, in)
 		})},
-		{pattern: "POST /admin/breach/scope", needs: needs, handler: answersUpTo(s, maxAnswer, func(ctx context.Context, c hippad.Caller, in breach.Order) (breach.Scoped, error) {
+		{pattern: "POST /admin/breach/scope", needs: needs, handler: answersUpTo(s, maxTable, func(ctx context.Context, c hippad.Caller, in breach.Order) (breach.Scoped, error) {
 			return s.breaches.Scope(ctx, c, in)
 		})},
 		{pattern: "POST /admin/breach/step", needs: needs, handler: answers(s, func(ctx context.Context, c hippad.Caller, in breachStepIn) (breach.Case, error) {
 			return s.breaches.Do(ctx, c, in.ID, in.Step)
 		})},
-		{pattern: "POST /admin/breach/notify", needs: needs, handler: answersUpTo(s, maxAnswer, func(ctx context.Context, c hippad.Caller, in breachNotifyIn) (breach.Notified, error) {
+		{pattern: "POST /admin/breach/notify", needs: needs, handler: answersUpTo(s, maxTable, func(ctx context.Context, c hippad.Caller, in breachNotifyIn) (breach.Notified, error) {
 			return s.breaches.Notify(ctx, c, in.ID, in.Rows, in.Trial)
 		})},
 		{pattern: "POST /admin/breach/list", needs: needs, handler: answers(s, func(ctx context.Context, c hippad.Caller, _ nothing) ([]breach.Overview, error) {

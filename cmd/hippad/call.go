@@ -23,8 +23,9 @@ import (
 // hold may name a patient.
 
 const (
-	maxCall   = 1 << 20 // bytes of a request
-	maxAnswer = 64 << 20
+	maxCall   = 1 << 20   // bytes of a request
+	maxTable  = 256 << 20 // of one that brings a table of people: a million rows, and more
+	maxAnswer = 1 << 30   // of what the server answers, which may be a list of millions
 )
 
 // callStatus is the table from kinds to HTTP, for the administration's calls.
@@ -192,7 +193,12 @@ func callInSteps[Out any](cmd *cobra.Command, c *connection, path string, in any
 }
 
 func readJSON(body io.Reader, out any) error {
-	if err := json.UnmarshalRead(io.LimitReader(body, maxAnswer), out); err != nil {
+	limited := &io.LimitedReader{R: body, N: maxAnswer}
+	err := json.UnmarshalRead(limited, out)
+	if err != nil && limited.N <= 0 {
+		return hippad.Errorf(hippad.TooLarge, "the server's answer has more than %d bytes", int64(maxAnswer)).WithHint("ask for less at once")
+	}
+	if err != nil {
 		return fmt.Errorf("read the server's answer: %w", err)
 	}
 	return nil

@@ -176,6 +176,82 @@ func TestPatients(t *testing.T) {
 	}
 }
 
+// What somebody sends does not make an answer longer than whoever asks can take, and a page of the queue ends before it is.
+func TestLongTexts(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	long := strings.Repeat("x", 1<<20)
+	var crowd strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&crowd, `{"type":{"coding":[{"system":"http://dicom.nema.org/resources/ontology/DCM","code":"110152"}]},"name":"Agency %d","requestor":false},`, i)
+	}
+	huge := func(purpose string) string {
+		text := event("2026-03-01", "urn:oid:1.2.3", "7", long, purpose)
+		return strings.Replace(text, `"role":{"code":"3"}`, fmt.Sprintf(`"name":%q,"role":{"code":"3"}`, long), 1)
+	}
+	first := w.log.Report(t, huge("PUBHLTH"), huge("XYZ"), strings.Replace(event("2026-03-02", "urn:oid:1.2.3", "7", "County", "PUBHLTH"), `"agent":[`, `"agent":[`+crowd.String(), 1))
+	queue, err := w.Queue(ctx, olga, "", 0, regulation.Date{}, regulation.Date{})
+	if err != nil || len(queue.Waiting) != 2 || len(marshal(t, queue)) > 100_000 {
+		t.Fatalf("%d wait in %d bytes, %v", len(queue.Waiting), len(marshal(t, queue)), err)
+	}
+	if reasons := strings.Join(queue.Waiting[1].Reasons, "; "); !strings.Contains(reasons, "51 recipients") {
+		t.Errorf("a crowd: %s", reasons)
+	}
+	a := w.account(t, disclosure.Ask{Patients: []string{olgas}, Officer: true})
+	if len(a.Rows) != 1 || len(a.Review) != 2 || len(marshal(t, a)) > 100_000 {
+		t.Errorf("%d rows in %d bytes", len(a.Rows), len(marshal(t, a)))
+	}
+	r, err := w.Access(ctx, olga, olgas, regulation.Date{}, regulation.Date{}, true)
+	if err != nil || len(r.Accesses) == 0 || len(marshal(t, r)) > 100_000 {
+		t.Errorf("%d accesses in %d bytes, %v", len(r.Accesses), len(marshal(t, r)), err)
+	}
+	// Who decides of a crowd says who it was.
+	if _, err := w.Decide(ctx, olga, []regulation.Decision{{Entry: first + 2, Verdict: regulation.Accountable, Basis: "public-health", Why: "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.account(t, disclosure.Ask{Patients: []string{olgas}, Officer: true}); len(a.Review) != 2 {
+		t.Errorf("%d wait after a decision that does not say to whom", len(a.Review))
+	}
+	if _, err := w.Decide(ctx, olga, []regulation.Decision{{Entry: first + 2, Verdict: regulation.Accountable, Basis: "public-health", To: "all agencies of the State", Why: "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	if a := w.account(t, disclosure.Ask{Patients: []string{olgas}, Officer: true}); len(a.Review) != 1 || len(a.Rows) != 2 {
+		t.Errorf("%d wait, %d rows", len(a.Review), len(a.Rows))
+	}
+}
+
+// A page of the queue is short enough to be sent, however long its lines are.
+func TestQueuePageOfLongLines(t *testing.T) {
+	w := open(t)
+	long := strings.Repeat("x", 400)
+	var agents strings.Builder
+	for i := range 18 {
+		fmt.Fprintf(&agents, `{"type":{"coding":[{"system":"http://dicom.nema.org/resources/ontology/DCM","code":"110152"}]},"name":"Agency %d %s","location":{"display":"%d %s"},"requestor":false},`, i, long, i, long)
+	}
+	body := strings.Replace(event("2026-03-02", "urn:oid:1.2.3", "7", "County", "XYZ"), `"agent":[`, `"agent":[`+agents.String(), 1)
+	for range 3 {
+		bodies := make([]string, 300)
+		for i := range bodies {
+			bodies[i] = body
+		}
+		w.log.Report(t, bodies...)
+	}
+	found, longest := 0, 0
+	for begin := int64(0); ; {
+		page, err := w.Queue(t.Context(), olga, "", begin, regulation.Date{}, regulation.Date{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, longest = found+len(page.Waiting), max(longest, len(marshal(t, page)))
+		if begin = page.Next; begin >= page.Size {
+			break
+		}
+	}
+	if found != 900 || longest > 5<<20 {
+		t.Errorf("%d wait, a page of %d bytes", found, longest)
+	}
+}
+
 // Who may not is refused, and that is in the log.
 func TestRights(t *testing.T) {
 	w := open(t)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-json-experiment/json"
+
 	"hippad"
 	"hippad/internal/regulation"
 	"hippad/internal/repository"
@@ -13,10 +15,11 @@ import (
 func accessCode() hippad.Code { return repository.ActivityAccess.Code() }
 
 // queueStep is how many entries of the log one page of the queue looks at, queuePage how many of them it shows at most: a log in which everything waits must
-// be shown too.
+// be shown too. queueBytes is how long a page gets.
 const (
-	queueStep = 20_000
-	queuePage = 1000
+	queueStep  = 20_000
+	queuePage  = 1000
+	queueBytes = 4 << 20
 )
 
 // A Queue is a page of what waits for a decision.
@@ -55,6 +58,7 @@ func (d *Disclosures) Queue(ctx context.Context, who hippad.Caller, patient stri
 	query.After, query.Before = &after, &before
 	classifier, _ := d.rules()
 	s := d.subject(patient)
+	size := 0
 	page := Queue{Waiting: []regulation.Disclosure{}, Next: max(before, begin), Size: reading.Size()}
 	for e, err := range reading.Search(ctx, query) {
 		if err != nil {
@@ -68,7 +72,12 @@ func (d *Disclosures) Queue(ctx context.Context, who hippad.Caller, patient stri
 		if x.Verdict != regulation.Undecided || !x.Date.IsZero() && (!from.IsZero() && x.Date.Before(from) || !to.IsZero() && x.Date.After(to)) {
 			continue
 		}
-		if page.Waiting = append(page.Waiting, x); len(page.Waiting) == queuePage {
+		text, err := json.Marshal(x)
+		if err != nil {
+			return Queue{}, fmt.Errorf("measure what waits for a decision: %w", err)
+		}
+		size += len(text)
+		if page.Waiting = append(page.Waiting, x); len(page.Waiting) == queuePage || size >= queueBytes {
 			page.Next = e.Index + 1
 			break
 		}

@@ -121,45 +121,57 @@ func (x *Accesses) Add(e hippad.Entry, ev hippad.Event) {
 	if len(persons) == 0 {
 		persons = []*hippad.Agent{{Name: ""}}
 	}
+	of := x.classifier.standings(usersOrganisations(&ev))
+	done := Access{Day: d.Date, Did: include(nil, deed(&ev)), What: include(nil, whatOf(&ev, true))} // once for all, however many they are
+	for _, c := range ev.Purposes {
+		done.Why = include(done.Why, purposeText(c))
+	}
 	for _, a := range persons {
-		x.add(d.Date, a, e, &ev)
+		x.add(done, of, a, e, &ev)
 	}
 }
 
-func (x *Accesses) add(day Date, a *hippad.Agent, e hippad.Entry, ev *hippad.Event) {
+// add takes in what somebody has done, who may have done it for organisations.
+func (x *Accesses) add(done Access, of []standing, a *hippad.Agent, e hippad.Entry, ev *hippad.Event) {
+	day := done.Day
 	row := x.row(day, a)
 	if row == nil {
 		whose := x.classifier.directory.standingOf(a)
-		if of := x.classifier.standings(usersOrganisations(ev)); whose == unknown && len(of) > 0 && !slices.Contains(of, inside) {
+		if whose == unknown && len(of) > 0 && !slices.Contains(of, inside) {
 			whose = of[0]
 		}
-		row = &Access{Day: day, nameless: displayName(a) == "", Who: cmp.Or(displayName(a), partyText(a), "somebody whom the event does not name"), Role: roleWords(a), Outside: whose == outside || whose == partner}
+		row = &Access{Day: day, nameless: displayName(a) == "", Who: brief(cmp.Or(displayName(a), partyText(a), "somebody whom the event does not name")), Role: brief(roleWords(a)), Outside: whose == outside || whose == partner}
 		if isOnlyIndividual(a, ev) {
 			row.Role = "the patient"
 		}
 		x.rows = append(x.rows, row)
-		key := accessKey{day: day, id: partyKey(a)}
-		if x.at[key] == nil {
+		key := keyOf(day, a)
+		x.at[key] = row
+		if key.name = ""; x.at[key] == nil {
 			x.at[key] = row
 		}
-		key.name = hippad.Fold(displayName(a))
-		x.at[key] = row
 	}
 	row.Count++
 	switch ev.Outcome {
 	case "4", "8", "12":
 		row.Failed++
 	}
-	row.Did = include(row.Did, deed(ev))
-	row.What = include(row.What, whatOf(ev, true))
-	for _, c := range append(slices.Clone(ev.Purposes), a.Purposes...) {
+	for _, x := range []struct {
+		to   *[]string
+		from []string
+	}{{&row.Did, done.Did}, {&row.What, done.What}, {&row.Why, done.Why}} {
+		for _, text := range x.from {
+			*x.to = include(*x.to, text)
+		}
+	}
+	for _, c := range a.Purposes {
 		row.Why = include(row.Why, purposeText(c))
 	}
 	row.Why = include(row.Why, purposeWords(ev))
 	if !x.officer {
 		return
 	}
-	row.ID = cmp.Or(row.ID, partyText(a))
+	row.ID = cmp.Or(row.ID, brief(partyText(a)))
 	source := cmp.Or(ev.Source.Observer.Identifier.Value, ev.Source.Observer.Literal, ev.Source.Observer.Display)
 	row.Sources = include(row.Sources, source)
 	row.Addresses = include(row.Addresses, a.Address)
@@ -169,25 +181,28 @@ func (x *Accesses) add(day Date, a *hippad.Agent, e hippad.Entry, ev *hippad.Eve
 // row returns the row of somebody on a day, nil if there is none yet. Two who come with one id and different names are two people, as an id may be of two systems, or
 // of all who come by a service; whom one system names and another does not is one.
 func (x *Accesses) row(day Date, a *hippad.Agent) *Access {
-	key := accessKey{day: day, id: partyKey(a)}
-	first := x.at[key]
-	key.name = hippad.Fold(displayName(a))
+	key := keyOf(day, a)
 	if row := x.at[key]; row != nil {
 		return row
 	}
+	first := x.at[accessKey{day: day, id: key.id}]
 	if first == nil || !first.nameless {
 		return nil
 	}
-	first.Who, first.nameless = displayName(a), false
+	first.Who, first.nameless = brief(displayName(a)), false
 	x.at[key] = first
 	return first
+}
+
+func keyOf(day Date, a *hippad.Agent) accessKey {
+	return accessKey{day, shortened(partyKey(a)), shortened(hippad.Fold(displayName(a)))}
 }
 
 // most bounds the different words of one row.
 const most = 20
 
 func include(list []string, text string) []string {
-	if text = strings.TrimSpace(text); text == "" || len(list) >= most || slices.Contains(list, text) {
+	if text = brief(strings.TrimSpace(text)); text == "" || len(list) >= most || slices.Contains(list, text) {
 		return list
 	}
 	return append(list, text)

@@ -43,6 +43,7 @@ type Disclosure struct {
 	through bool // a system reported it as it happened: for 42 USC 17935(c), through an EHR
 	part2   bool // of records of substance use disorder treatment: 42 CFR 2.11
 	key     string
+	many    int // recipients of the event, of whom Recipients has the first
 }
 
 // String hides what was disclosed.
@@ -150,10 +151,15 @@ func (c *Classifier) Classify(e hippad.Entry, ev hippad.Event) Disclosure {
 
 // describe fills in the contents of 164.528(b)(2)(ii) and (iii).
 func (c *Classifier) describe(d *Disclosure, ev *hippad.Event, w way) {
+	if d.many = len(w.to); d.many > maxRecipients {
+		w.to = w.to[:maxRecipients]
+	}
 	for _, a := range w.to {
-		r := Recipient{Name: displayName(a), Address: strings.TrimSpace(a.Location.Display), key: partyKey(a), text: partyText(a)}
+		r := Recipient{Name: brief(displayName(a)), Address: brief(strings.TrimSpace(a.Location.Display)), key: shortened(partyKey(a)), text: brief(partyText(a))}
 		partyForms(a, func(form string) bool {
-			r.forms = append(r.forms, form)
+			if len(form) <= longestText { // nobody can give a longer one
+				r.forms = append(r.forms, form)
+			}
 			return false
 		})
 		if known, ok := c.directory.associate(a); ok {
@@ -170,11 +176,29 @@ func (c *Classifier) describe(d *Disclosure, ev *hippad.Event, w way) {
 	patients := 0
 	for i := range ev.Entities {
 		if n := &ev.Entities[i]; n.Role.Code == "1" || n.Role.Code == "" && n.What.IsPatient() {
-			patients++
-			d.Patients = append(d.Patients, patientForm(n.What))
+			if patients++; patients <= maxShown {
+				d.Patients = append(d.Patients, shortened(patientForm(n.What)))
+			}
 		}
 	}
+	if patients > maxShown {
+		d.Patients = append(d.Patients, fmt.Sprintf("and %d more", patients-maxShown))
+	}
 	d.What = whatOf(ev, patients > 1)
+}
+
+// What somebody sends must not make the answer to a question longer than it can be sent, or remembered: each text is cut, and who is of a crowd is for people to say.
+const (
+	maxRecipients = 20 // of one disclosure
+	maxShown      = 20 // patients of one event, for the officer
+)
+
+// brief cuts a text that is longer than what a person may enter.
+func brief(s string) string {
+	if len(s) > longestText {
+		s = strings.ToValidUTF8(s[:longestText-len("\u2026")], "") + "\u2026"
+	}
+	return strings.ToValidUTF8(s, "\ufffd")
 }
 
 // patientForm writes the identifier of a patient as a search takes it.
@@ -211,7 +235,7 @@ func (c *Classifier) judge(d *Disclosure, ev *hippad.Event, w way, problem strin
 	d.Bases, d.Unless = p.Bases, p.Unless
 	d.Purpose = p.Display
 	if words := purposeWords(ev); words != "" {
-		d.Purpose = words
+		d.Purpose = brief(words)
 	}
 	d.key = purposeKey(p)
 	if p.Verdict == Exempt {
@@ -230,10 +254,11 @@ func (c *Classifier) judge(d *Disclosure, ev *hippad.Event, w way, problem strin
 		reason string
 		holds  bool
 	}{
-		{"it cannot be read: " + ev.Unreadable, ev.Unreadable != ""},
+		{brief("it cannot be read: " + ev.Unreadable), ev.Unreadable != ""},
 		{w.doubt, w.doubtful},
 		{problem, problem != ""},
 		{"who received it is not said (164.528(b)(2)(ii))", len(d.Recipients) == 0},
+		{fmt.Sprintf("it names %d recipients, more than %d (164.528(b)(2)(ii))", d.many, maxRecipients), d.many > maxRecipients},
 		{nameless(d.Recipients), slices.ContainsFunc(d.Recipients, func(r Recipient) bool { return r.Name == "" })},
 		{"what was disclosed is not said (164.528(b)(2)(iii))", d.What == ""},
 		{"whether it succeeded is not said", ev.Outcome == ""},
@@ -285,7 +310,7 @@ func (d *Disclosure) apply(x Decision) {
 		d.Date = x.Date
 	}
 	if x.To != "" {
-		d.Recipients = []Recipient{{Name: x.To, key: partyForm(x.To)}}
+		d.Recipients, d.many = []Recipient{{Name: x.To, key: partyForm(x.To)}}, 1
 	}
 	if x.Address != "" && len(d.Recipients) > 0 {
 		d.Recipients[0].Address = x.Address
@@ -302,6 +327,7 @@ func (d *Disclosure) apply(x Decision) {
 	}{
 		{"its day", d.Date.IsZero()},
 		{"the recipient's name (164.528(b)(2)(ii))", len(d.Recipients) == 0 || nameless(d.Recipients) != ""},
+		{"to whom of so many it went (164.528(b)(2)(ii))", d.many > maxRecipients},
 		{"what was disclosed (164.528(b)(2)(iii))", d.What == ""},
 	} {
 		if x.missing { // whoever decides can say so, or that nobody knows it

@@ -211,7 +211,7 @@ func isIndividual(a *hippad.Agent, ev *hippad.Event) bool {
 
 // isOnlyIndividual tells whether an agent is the only patient whom the event is about.
 func isOnlyIndividual(a *hippad.Agent, ev *hippad.Event) bool {
-	return isIndividual(a, ev) && !slices.ContainsFunc(ev.Entities, func(n hippad.Entity) bool { return n.IsPatient() && !isSelf(a, &n) })
+	return !slices.ContainsFunc(ev.Entities, func(n hippad.Entity) bool { return n.IsPatient() && !isSelf(a, &n) }) && isIndividual(a, ev)
 }
 
 // isSelf tells whether an agent is the patient that an entity is.

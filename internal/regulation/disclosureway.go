@@ -115,7 +115,7 @@ func (c *Classifier) wayOf(e hippad.Entry, ev *hippad.Event) (w way) {
 func (c *Classifier) accessed(w way, e hippad.Entry, ev *hippad.Event, from []*hippad.Agent, giver standing) way {
 	w.access = true
 	for i := range ev.Agents {
-		if a := &ev.Agents[i]; a.Requestor && !slices.Contains(w.to, a) && !slices.Contains(from, a) {
+		if a := &ev.Agents[i]; a.Requestor && !hasRole(a, roleDestination) && !hasRole(a, roleSource) {
 			w.to = append(w.to, a)
 		}
 	}
@@ -123,7 +123,7 @@ func (c *Classifier) accessed(w way, e hippad.Entry, ev *hippad.Event, from []*h
 	if giver == outside || decision || ev.Unreadable != "" && len(w.to) == 0 {
 		return way{}
 	}
-	if slices.ContainsFunc(w.to, func(a *hippad.Agent) bool { return isIndividual(a, ev) }) {
+	if w.individual(ev) >= 0 {
 		w.disclosed = true
 		return w
 	}
@@ -158,6 +158,14 @@ func (c *Classifier) accessed(w way, e hippad.Entry, ev *hippad.Event, from []*h
 		}
 	}
 	return way{}
+}
+
+// individual returns the place of a recipient who is a patient whom the event is about, -1 if there is none. Nobody looks for one in a crowd.
+func (w way) individual(ev *hippad.Event) int {
+	if len(w.to) > maxRecipients {
+		return -1
+	}
+	return slices.IndexFunc(w.to, func(a *hippad.Agent) bool { return isIndividual(a, ev) })
 }
 
 // giver says whose data it was: by the agents it came from, or else by who reports it.
@@ -202,7 +210,7 @@ func (c *Classifier) foreign(agents []*hippad.Agent) []*hippad.Agent {
 
 // purposeOf returns what the purposes of an event come to together, and why a person has to say where they do not come to one thing.
 func (c *Classifier) purposeOf(ev *hippad.Event, w way) (all Purpose, reason string) {
-	if i := slices.IndexFunc(w.to, func(a *hippad.Agent) bool { return isIndividual(a, ev) }); i >= 0 && !isOnlyIndividual(w.to[i], ev) {
+	if i := w.individual(ev); i >= 0 && !isOnlyIndividual(w.to[i], ev) {
 		return Purpose{Verdict: Undecided}, "it is about several patients, and one of them received it: of the others it is not to the individual"
 	} else if i >= 0 && len(w.to) == 1 {
 		p, _ := PurposeOf(PurposeOfBasis(basesOf(basisIndividual)[0]))

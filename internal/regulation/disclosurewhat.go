@@ -1,8 +1,8 @@
 package regulation
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"hippad"
@@ -32,10 +32,7 @@ func whatOf(ev *hippad.Event, several bool) string {
 		}
 		word := ""
 		if !several {
-			word = strings.TrimSpace(n.Description)
-			if name := strings.TrimSpace(n.Name); word == "" {
-				word = name
-			}
+			word = brief(cmp.Or(strings.TrimSpace(n.Description), strings.TrimSpace(n.Name)))
 		}
 		if word == "" {
 			word = kindOf(n)
@@ -43,7 +40,7 @@ func whatOf(ev *hippad.Event, several bool) string {
 		if word == "" {
 			continue
 		}
-		if !slices.Contains(words, word) {
+		if count[word] == 0 {
 			words = append(words, word)
 		}
 		count[word]++
