@@ -119,7 +119,7 @@ none needs a basis, and the basis needs what is written down by hippad breach as
 	f.BoolVar(&d.Breach, "breach", false, "it is a breach")
 	f.StringVar(&basis, "no-breach", "", "it is none, on this `BASIS`")
 	f.StringVar(&d.Reason, "reason", "", "why, in `WORDS`")
-	dayFlag(cmd, texts, "on", "`DAY` of the decision (default: today)")
+	dayFlag(cmd, texts, "on", "`DAY` of the decision (default: today, or the day on which it was decided to be a breach already)")
 	return cmd
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -91,6 +92,14 @@ func (b *Breaches) asked(query string) repository.Note {
 func (b *Breaches) enter(ctx context.Context, who hippad.Caller, description string, r record) (int64, error) {
 	r.By = who.Principal
 	return b.journal.Enter(ctx, who, repository.Changed(repository.ActivityBreach, "C", description), r)
+}
+
+// fits tells whether a record can be written, before something is held for it: a hold of no case would keep content for ever.
+func (b *Breaches) fits(who hippad.Caller, r record) error {
+	r.By = who.Principal
+	r.Case = math.MaxInt64 // as long as the numbers can be that are not known yet
+	_, err := repository.Noted(repository.Note{}, b.Repository.Self, detailType, r)
+	return err
 }
 
 // find returns a copy of a case. Kind NotFound if there is none.

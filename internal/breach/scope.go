@@ -159,6 +159,9 @@ func (b *Breaches) Scope(ctx context.Context, who hippad.Caller, o Order) (Scope
 		out.Scope = s
 		return out, nil
 	}
+	if err := b.fits(who, record{Case: o.Case, Scope: &s}); err != nil {
+		return Scoped{}, err
+	}
 	if s.Hold, err = b.hold(ctx, who, c, "scope of a breach", affected.ranges()); err != nil {
 		return Scoped{}, err
 	}

@@ -125,7 +125,7 @@ func (b *Breaches) standings(c *Case, affected *Affected) (out []regulation.Brea
 		progress := ""
 		switch {
 		case individualsTold[k.Notice]:
-			given, progress = toldEverybody(*c, affected)
+			given, progress = toldEverybody(*c, affected, b.Repository.Same)
 		case k.Notice == regulation.NoticeEntity && len(c.CoveredEntities) > 0:
 			given, progress = toldEntities(*c)
 		default:
@@ -173,12 +173,12 @@ func toldEntities(c Case) (last regulation.Date, progress string) {
 }
 
 // toldEverybody is the day on which the last individual had notice, zero if one has not.
-func toldEverybody(c Case, affected *Affected) (last regulation.Date, progress string) {
+func toldEverybody(c Case, affected *Affected, same func(hippad.Term) []hippad.Term) (last regulation.Date, progress string) {
 	if c.Scope == nil {
 		return last, ""
 	}
 	if affected == nil { // by what is written down alone
-		affected = recorded(c)
+		affected = recorded(c, same)
 	}
 	days, _ := reached(c, affected)
 	have, others, want := len(days), 0, max(len(affected.Persons), c.Scope.Estimate)
@@ -220,16 +220,13 @@ func (c *Case) substitutes() (out []regulation.Substitute) {
 }
 
 // recorded is whom a case affects as far as that can be said without asking the log: those who are in the lists of notices, and nameless others up to
-// the number of the scope.
-func recorded(c Case) *Affected {
-	a := &Affected{}
-	seen := map[string]bool{}
-	for _, n := range c.Persons {
-		if !seen[n.Patient] {
-			seen[n.Patient] = true
-			a.Persons = append(a.Persons, Person{Identifiers: []string{n.Patient}})
-		}
+// the number of the scope. same is the crosswalk: who is listed under two numbers is one.
+func recorded(c Case, same func(hippad.Term) []hippad.Term) *Affected {
+	g := groups{same: same, at: map[string]int{}, shared: map[int]bool{}}
+	for i, n := range c.Persons {
+		g.add(int64(i), []string{n.Patient})
 	}
+	a := &Affected{Persons: g.persons()}
 	for len(a.Persons) < c.Scope.Individuals {
 		a.Persons = append(a.Persons, Person{})
 	}

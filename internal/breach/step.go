@@ -20,6 +20,9 @@ func (b *Breaches) OpenCase(ctx context.Context, who hippad.Caller, o Opening) (
 	}
 	var err error
 	o.Hold = 0
+	if err := b.fits(who, record{Open: &o}); err != nil {
+		return Case{}, err
+	}
 	if o.Hold, err = b.hold(ctx, who, Case{Opening: o}, "a breach was noticed here", o.Entries); err != nil {
 		return Case{}, err
 	}
@@ -197,7 +200,9 @@ func (b *Breaches) checkDecide(c Case, d *Decision) error {
 		return err
 	}
 	if d.On.IsZero() {
-		d.On = b.today()
+		if d.On = b.today(); d.Breach && c.Decision.isBreach() {
+			d.On = c.Decision.On // it was determined then: to say it again begins no clock anew
+		}
 	}
 	d.Entry = 0
 	switch {
@@ -210,7 +215,7 @@ func (b *Breaches) checkDecide(c Case, d *Decision) error {
 	case d.Breach:
 		return nil
 	case len(c.Persons) > 0 || len(c.Notices) > 0:
-		return hippad.Errorf(hippad.Conflict, "notices have been given already").WithHint("a report to the Secretary is corrected by an addendum; close the case with a reason")
+		return hippad.Errorf(hippad.Conflict, "notices have been given already").WithHint("a report to the Secretary is corrected by an addendum; close the case with a reason. What was recorded wrongly is withdrawn: hippad breach notify withdraw")
 	}
 	return regulation.CheckNoBreach(c.Cause, c.Assessment, d.Basis)
 }
