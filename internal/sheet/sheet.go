@@ -70,6 +70,7 @@ func Read(r io.Reader, columns []Column, take func(Row) error) (bad []Bad, err e
 	c.Comma, c.FieldsPerRecord, c.ReuseRecord = comma(start), -1, true
 
 	var places []int // of columns in a row; -1 where there is none
+	width := 0       // of the first row
 	for {
 		cells, err := c.Read()
 		if err == io.EOF && places == nil {
@@ -80,7 +81,7 @@ func Read(r io.Reader, columns []Column, take func(Row) error) (bad []Bad, err e
 		}
 		var parse *csv.ParseError
 		if errors.As(err, &parse) && places != nil {
-			bad = append(bad, Bad{parse.StartLine, "it is not CSV: a quotation mark is out of place"})
+			bad = append(bad, Bad{parse.StartLine, quoted(parse)})
 		} else if parse != nil {
 			return nil, hippad.Errorf(hippad.Invalid, "the first row is not CSV")
 		} else if err != nil {
@@ -89,8 +90,13 @@ func Read(r io.Reader, columns []Column, take func(Row) error) (bad []Bad, err e
 			if places, err = header(cells, columns); err != nil {
 				return nil, err
 			}
+			width = len(cells)
 		} else if line, _ := c.FieldPos(0); !blank(cells) {
-			if err := give(Row{line, nil}, cells, places, columns, take); err != nil {
+			err := wide(cells, width)
+			if err == nil {
+				err = give(Row{line, nil}, cells, places, columns, take)
+			}
+			if err != nil {
 				message, _ := hippad.Public(err)
 				bad = append(bad, Bad{line, message})
 			}
@@ -99,6 +105,31 @@ func Read(r io.Reader, columns []Column, take func(Row) error) (bad []Bad, err e
 			return bad, hippad.Errorf(hippad.TooLarge, "more than %d rows are bad", maxBad)
 		}
 	}
+}
+
+// quoted says what is wrong with the quotation marks of a row, and how much went with it: that is in no other row.
+func quoted(err *csv.ParseError) string {
+	last := err.Line
+	if err.Column == 1 && last > err.StartLine { // the end of the table, which is behind its last line
+		last--
+	}
+	if last <= err.StartLine {
+		return "it is not CSV: a quotation mark is out of place"
+	}
+	return fmt.Sprintf("it is not CSV: a quotation mark is out of place or left open, and what follows to line %d is lost with it", last)
+}
+
+// wide refuses a row with more cells than the first one: a comma that no quotation marks keep with its text has moved all that comes after it into columns of
+// something else. Empty cells at the end, which some programs write, do not count.
+func wide(cells []string, width int) error {
+	n := len(cells)
+	for n > width && strings.TrimSpace(cells[n-1]) == "" {
+		n--
+	}
+	if n > width {
+		return hippad.Errorf(hippad.Invalid, "it has %d cells, and the first row has %d", n, width)
+	}
+	return nil
 }
 
 func give(row Row, cells []string, places []int, columns []Column, take func(Row) error) error {

@@ -38,6 +38,8 @@ func TestRead(t *testing.T) {
 		{"lines inside a cell", "patient,first name\n1,\"Ann\r\nMary\"\n2,Bob\n", []string{"2 1//Ann\nMary", "4 2//Bob"}, nil},
 		{"bad rows stand for themselves", "patient,state\n,TX\n\n , \n2,\"C\"A\n3,CA\n", []string{"6 3/CA/"}, []Bad{{2, "there is no patient"}, {5, "it is not CSV: a quotation mark is out of place"}}},
 		{"a short row", "state,patient\nTX\nCA,2\n", []string{"3 2/CA/"}, []Bad{{2, "there is no patient"}}},
+		{"a comma that no quotation mark keeps together", "patient,first name,state\n1,Doe, John,TX\n2,Ann,CA,, \n", []string{"3 2/CA/Ann"}, []Bad{{2, "it has 4 cells, and the first row has 3"}}},
+		{"a quotation mark that is left open", "patient,first name\n1,\"Ann\n2,Bob\n3,Cy\n", nil, []Bad{{2, "it is not CSV: a quotation mark is out of place or left open, and what follows to line 4 is lost with it"}}},
 		{"Windows-1252", "patient,first name\n1,Ren\xe9 \x96\n2,René\n", []string{"2 1//René –", "3 2//René"}, nil},
 		{"two names of one column", "MRN,patient\n1,2\n", []string{"2 2//"}, nil},
 		{"unnamed, by its place", "component@49,State,first name\n1,TX,Ann\n", []string{"2 1/TX/Ann"}, nil},
