@@ -38,6 +38,9 @@ log has nothing of such a patient, or the identifier names several.`,
 			if err != nil {
 				return err
 			}
+			if out != "" && isFolder(out) { // before anybody looks, which is in the log from then on
+				return usagef("--out %s is a directory: want a file", out)
+			}
 			in.Patient = args[0]
 			answer, err := call[accessOut](cmd.Context(), &c, "/admin/access", in)
 			if err != nil {
@@ -76,9 +79,6 @@ func writeAccess(cmd *cobra.Command, form, out string, answer accessOut) error {
 			return err
 		}
 		return to.Flush()
-	}
-	if isFolder(out) {
-		return usagef("--out %s is a directory: want a file", out)
 	}
 	var b bytes.Buffer
 	if err := accessTo(&b, form, 0, answer); err != nil {

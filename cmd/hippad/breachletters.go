@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"path/filepath"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -32,6 +33,15 @@ is 1: they need a substitute notice. A letter without one of the five elements i
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if addresses == "" {
 				return usagef("--addresses is missing")
+			}
+			if err := checkReport(out, ".pdf", ".html", ".txt"); err != nil {
+				return err
+			}
+			if notices != "" && filepath.Clean(notices) == filepath.Clean(out) {
+				return usagef("--out and --notices are the same file")
+			}
+			if err := checkReport(notices, ".csv", ".txt"); err != nil {
+				return err
 			}
 			rows, bad, err := readAddresses(cmd, addresses)
 			if err != nil {

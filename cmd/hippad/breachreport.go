@@ -31,6 +31,18 @@ written over.`,
 	return cmd
 }
 
+// checkReport refuses a file that a report cannot be written to before the server is asked: what it is asked for is in the log from then on.
+func checkReport(out string, forms ...string) error {
+	if out == "" {
+		return nil
+	}
+	if !slices.Contains(forms, strings.ToLower(filepath.Ext(out))) {
+		last := len(forms) - 1
+		return usagef("%s: want a name that ends with %s or %s", printable(out), strings.Join(forms[:last], ", "), forms[last])
+	}
+	return mustBeNew(out)
+}
+
 // reportTo writes what a report makes of a file's name: to stdout as text if there is none.
 func reportTo(cmd *cobra.Command, out string, write func(w io.Writer, form string) error) error {
 	if out == "" {
@@ -72,6 +84,12 @@ func newBreachSheet() *cobra.Command {
 still signs it there: the attestation is left empty. Records of substance use disorder treatment (42 CFR Part 2) need a report of their own.`,
 		Example: "  hippad breach report sheet 41\n  hippad breach report sheet 41 --out sheet.pdf\n  hippad breach report sheet 41 --json", Args: exactArgs("CASE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if asJSON && out != "" {
+				return usagef("--json is for stdout: leave it out, and give --out a name that ends with .json")
+			}
+			if err := checkReport(out, ".pdf", ".html", ".txt", ".csv", ".json"); err != nil {
+				return err
+			}
 			s, err := breachStatus(cmd, &c, args[0])
 			if err != nil {
 				return err
@@ -148,7 +166,7 @@ func writeSheet(w io.Writer, s breachStatusOut, filled regulation.PortalSheet, f
 		t := csv.NewWriter(w)
 		rows := [][]string{{"step", "field", "value", "needed"}}
 		for _, f := range filled {
-			rows = append(rows, []string{f.Step, f.Name, strings.Join(f.Values, "; "), map[bool]string{true: "yes", false: "no"}[f.Needed]})
+			rows = append(rows, []string{f.Step, f.Name, safeCell(strings.Join(f.Values, "; ")), map[bool]string{true: "yes", false: "no"}[f.Needed]})
 		}
 		return t.WriteAll(rows)
 	case ".json":
@@ -240,6 +258,9 @@ func newBreachMedia() *cobra.Command {
 			code, ok := regulation.ParseState(state)
 			if !ok {
 				return usagef("--state %q: want a State of the United States", state)
+			}
+			if err := checkReport(out, ".pdf", ".html", ".txt"); err != nil {
+				return err
 			}
 			s, err := breachStatus(cmd, &c, args[0])
 			if err != nil {

@@ -245,6 +245,7 @@ func (x *accountFlags) run(cmd *cobra.Command, patients []string) error {
 		bar.set(int64(first+len(ask.Patients)), int64(len(patients)))
 	}
 	if err := out.finish(); err != nil {
+		out.tellIssued(err)
 		return err
 	}
 	if out.wrong > 0 || bad > 0 {

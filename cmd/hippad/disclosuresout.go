@@ -43,6 +43,7 @@ type accountWriter struct {
 	number  int
 	written int // accountings
 	wrong   int // answers that are none
+	issued  int // accountings that were issued: they are, whatever becomes of the file
 
 	abandoned bool
 }
@@ -108,6 +109,9 @@ func (w *accountWriter) write(o regulation.Organisation, a disclosure.Answer) er
 		}
 	}
 	given := problem == ""
+	if w.flags.ask.Issue && a.Issued != nil {
+		w.issued++
+	}
 	name := ""
 	if given || w.format == "json" {
 		if err := w.one(o, a, &name); err != nil {
@@ -330,9 +334,19 @@ func (w *accountWriter) finish() (err error) {
 	return err
 }
 
+// tellIssued says, where the answers do not come to whoever asked, that they may be issued all the same: to issue them once more would be other accountings, which are
+// not free of charge.
+func (w *accountWriter) tellIssued(err error) {
+	kind := hippad.KindOf(err)
+	if w.flags.ask.Issue && (w.issued > 0 || kind == hippad.Unavailable || kind == hippad.Internal) {
+		fmt.Fprintf(w.cmd.ErrOrStderr(), "hippad: it ended early: %d accountings or more are issued all the same; hippad disclosures issued lists them, and shows one by its --number\n", w.issued)
+	}
+}
+
 // abandon ends with an error what was begun. What is complete in a folder or on stdout stays; a file stays as it was.
 func (w *accountWriter) abandon(err error) error {
 	w.abandoned = true
+	w.tellIssued(err)
 	if w.pdf != nil {
 		_ = w.pdf.end(err)
 		w.pdf = nil

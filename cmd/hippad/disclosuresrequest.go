@@ -440,13 +440,13 @@ func newDisclosuresIssued() *cobra.Command {
 
 // show writes an issued accounting.
 func (x *accountFlags) show(cmd *cobra.Command, number int64) error {
-	answer, err := call[accountOut](cmd.Context(), &x.connection, "/admin/disclosures/issued/show", issuedIn{Number: number})
-	if err != nil {
-		return err
-	}
 	out, err := newAccountWriter(cmd, x, 1)
 	if err != nil {
 		return err
+	}
+	answer, err := call[accountOut](cmd.Context(), &x.connection, "/admin/disclosures/issued/show", issuedIn{Number: number})
+	if err != nil {
+		return out.abandon(err)
 	}
 	for _, a := range answer.Answers {
 		if err := out.write(answer.Organisation, a); err != nil {
