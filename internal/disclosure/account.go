@@ -178,8 +178,9 @@ type subject struct {
 	asked   string
 	tried   []string
 	known   bool
-	precise bool // the identifier says who assigned it
-	named   []string
+	precise bool     // the identifier says who assigned it
+	named   []string // whom the identifier names
+	beside  []string // whom entities name by who assigned it that have the identifier as a reference without its server
 	same    func(hippad.Term) []hippad.Term
 }
 
@@ -200,7 +201,7 @@ func (s *subject) meet(ev *hippad.Event) bool {
 	if s.bystander(ev) {
 		return false
 	}
-	if !s.precise && len(s.named) < maxNamed {
+	if !s.precise && len(s.named) < maxNamed && len(s.beside) < maxNamed {
 		s.note(ev)
 	}
 	return true
@@ -230,20 +231,16 @@ func (s *subject) note(ev *hippad.Event) {
 			id = hippad.ParseIdentifier(id.Value)
 		}
 		id.System = hippad.OIDSystem(id.System)
-		name := ""
 		literal, _, _ := strings.Cut(r.Literal, "/_history/")
+		if id.System != "" && !strings.Contains(literal, "://") && slices.ContainsFunc(s.tried, func(t string) bool { return sameBut(literal, t) }) {
+			s.beside = s.include(s.beside, id.String())
+		}
 		switch {
 		case id.System != "" && slices.Contains(s.tried, id.Value):
-			name = id.String()
+			s.named = s.include(s.named, id.String())
 		case strings.Contains(literal, "://") && slices.ContainsFunc(s.tried, func(t string) bool { return strings.HasSuffix(literal, "/"+t) }):
-			name = literal
-		default:
-			return
+			s.named = s.include(s.named, literal)
 		}
-		if slices.Contains(s.named, name) || slices.ContainsFunc(s.named, func(x string) bool { return s.linked(x, name) }) {
-			return
-		}
-		s.named = append(s.named, name)
 	}
 	for i := range ev.Entities {
 		if ev.Entities[i].IsPatient() {
@@ -255,6 +252,24 @@ func (s *subject) note(ev *hippad.Event) {
 			look(ev.Agents[i].Who)
 		}
 	}
+}
+
+// include adds a name to those of several patients, unless it is of one of them.
+func (s *subject) include(names []string, name string) []string {
+	if slices.Contains(names, name) || slices.ContainsFunc(names, func(x string) bool { return s.linked(x, name) }) {
+		return names
+	}
+	return append(names, name)
+}
+
+// several returns the patients whom the identifier names, if they are several.
+func (s *subject) several() []string {
+	for _, names := range [][]string{s.named, s.beside} {
+		if len(names) > 1 {
+			return slices.Sorted(slices.Values(names))
+		}
+	}
+	return nil
 }
 
 // suspensionsOf returns those of everybody's right and of this patient's. An identifier without its assigner, or a reference without its server, is the same as one with it.
@@ -282,9 +297,8 @@ func (s *subject) linked(a, b string) bool {
 }
 
 func (s *subject) answer(a regulation.Accounting, size int64) regulation.Accounting {
-	if len(s.named) > 1 {
-		a = regulation.Accounting{Organisation: a.Organisation, Requested: a.Requested, Prepared: a.Prepared, From: a.From, To: a.To, Rows: []regulation.Row{}, Several: s.named}
-		slices.Sort(a.Several)
+	if several := s.several(); several != nil {
+		a = regulation.Accounting{Organisation: a.Organisation, Requested: a.Requested, Prepared: a.Prepared, From: a.From, To: a.To, Rows: []regulation.Row{}, Several: several}
 	}
 	a.Patient, a.Tried, a.Unknown, a.Size = s.asked, s.tried, !s.known, size
 	return a
@@ -319,9 +333,8 @@ func (d *Disclosures) Access(ctx context.Context, who hippad.Caller, patient str
 		}
 	}
 	r := accesses.Finish()
-	if len(s.named) > 1 {
-		slices.Sort(s.named)
-		r.Accesses, r.Several = []regulation.Access{}, s.named
+	if several := s.several(); several != nil {
+		r.Accesses, r.Several = []regulation.Access{}, several
 	}
 	r.Organisation, r.Patient, r.Tried, r.Unknown, r.Prepared, r.Size = d.Organisation.Name, s.asked, s.tried, !s.known, d.today(), reading.Size()
 	return r, nil

@@ -176,6 +176,40 @@ func TestPatients(t *testing.T) {
 	}
 }
 
+// A reference without its server is of every server: if those that it stands beside are not one patient, there is no answer that shows one nothing of another.
+func TestReferenceOfSeveralServers(t *testing.T) {
+	of := func(reference, system, value string) string {
+		return strings.Replace(event("2026-03-01", system, value, "County", "PUBHLTH"), `{"what":{`, fmt.Sprintf(`{"what":{"reference":%q,`, reference), 1)
+	}
+	w := open(t)
+	w.log.Report(t, of("Patient/7", "urn:oid:1.2.3", "100"), of("Patient/7", "urn:oid:1.2.4", "200"), of("Patient/8", "urn:oid:1.2.3", "300"), of("Patient/8", "urn:oid:1.2.3", "300"))
+	for _, asked := range []string{"Patient/7", "7"} {
+		a := w.account(t, disclosure.Ask{Patients: []string{asked}, Officer: true})
+		if !slices.Equal(a.Several, []string{"urn:oid:1.2.3|100", "urn:oid:1.2.4|200"}) || len(a.Rows) != 0 {
+			t.Errorf("%s: %v, %d rows", asked, a.Several, len(a.Rows))
+		}
+		if r, err := w.Access(t.Context(), olga, asked, regulation.Date{}, regulation.Date{}, false); err != nil || len(r.Several) != 2 || len(r.Accesses) != 0 {
+			t.Errorf("%s: %v, %d accesses, %v", asked, r.Several, len(r.Accesses), err)
+		}
+	}
+	for asked, rows := range map[string]int{"Patient/8": 2, "urn:oid:1.2.3|100": 1} {
+		if a := w.account(t, disclosure.Ask{Patients: []string{asked}, Every: true}); len(a.Several) != 0 || len(a.Rows) != rows {
+			t.Errorf("%s: %v, %d rows", asked, a.Several, len(a.Rows))
+		}
+	}
+	w.same = func(x hippad.Term) []hippad.Term {
+		for _, pair := range [][2]string{{"urn:oid:1.2.3|100", "urn:oid:1.2.4|200"}, {"urn:oid:1.2.4|200", "urn:oid:1.2.3|100"}} {
+			if x.Value == pair[0] {
+				return []hippad.Term{hippad.NewTerm(hippad.FieldPatient, pair[1])}
+			}
+		}
+		return nil
+	}
+	if a := w.account(t, disclosure.Ask{Patients: []string{"Patient/7"}, Every: true}); len(a.Several) != 0 || len(a.Rows) != 2 {
+		t.Errorf("linked: %v, %d rows", a.Several, len(a.Rows))
+	}
+}
+
 // What somebody sends does not make an answer longer than whoever asks can take, and a page of the queue ends before it is.
 func TestLongTexts(t *testing.T) {
 	w := open(t)
