@@ -132,6 +132,21 @@ func TestListKnowsWhoIsOne(t *testing.T) {
 	}
 }
 
+// Two who add to a scope at the same time do not undo each other.
+func TestAddedMeanwhile(t *testing.T) {
+	w, first := nursing(t)
+	c := w.begin(t)
+	w.scope(t, breach.Order{Case: c, Entries: []hippad.Range{{First: first, Count: 1}}})
+	w.meanwhile = func() { w.scope(t, breach.Order{Case: c, Add: true, User: "doctor"}) }
+	o := breach.Order{Case: c, Add: true, Entries: []hippad.Range{{First: first + 7, Count: 1}}}
+	if _, err := w.Scope(t.Context(), olga, o); hippad.KindOf(err) != hippad.Conflict {
+		t.Errorf("added to what was changed meanwhile: %v", err)
+	}
+	if s := w.scope(t, o); s.Individuals != 3 || len(s.Questions) != 3 {
+		t.Errorf("%d individuals by %d questions", s.Individuals, len(s.Questions))
+	}
+}
+
 // What is too long for an entry is refused before anything is held for it.
 func TestNothingIsHeldForWhatIsTooLong(t *testing.T) {
 	w, _ := nursing(t)

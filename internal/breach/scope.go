@@ -170,8 +170,12 @@ func (b *Breaches) Scope(ctx context.Context, who hippad.Caller, o Order) (Scope
 		return Scoped{}, err
 	}
 	defer done()
-	if _, err := b.open(o.Case); err != nil {
+	now, err := b.open(o.Case)
+	if err != nil {
 		return Scoped{}, err
+	}
+	if o.Add && c.Scope != nil && now.Scope.Entry != c.Scope.Entry || o.Add && c.Scope == nil && now.Scope != nil { // what was added meanwhile would be lost
+		return Scoped{}, hippad.Errorf(hippad.Conflict, "case %d has just been scoped by somebody else", o.Case).WithHint("look at it, and add to it again: hippad breach status")
 	}
 	if _, err := b.enter(ctx, who, "a breach was scoped", record{Case: o.Case, Scope: &s}); err != nil {
 		return Scoped{}, err

@@ -29,6 +29,7 @@ type world struct {
 	now          time.Time
 	held         [][]hippad.Range
 	noHold       error
+	meanwhile    func() // called once, when something is held
 }
 
 func open(t testing.TB) *world {
@@ -66,6 +67,10 @@ func (w *world) rooms(t testlog.T) {
 		Hold: func(_ context.Context, _ hippad.Caller, _, _ string, entries []hippad.Range) (int64, error) {
 			if w.noHold != nil {
 				return 0, w.noHold
+			}
+			if f := w.meanwhile; f != nil {
+				w.meanwhile = nil
+				f()
 			}
 			w.held = append(w.held, entries)
 			return int64(1000 + len(w.held)), nil

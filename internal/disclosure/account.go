@@ -54,7 +54,7 @@ func (d *Disclosures) Account(ctx context.Context, who hippad.Caller, ask Ask) (
 	if err != nil {
 		return nil, err
 	}
-	classifier, rules := d.rules()
+	classifier, rules, version := d.rules()
 	answers := make([]Answer, len(ask.Patients))
 	err = each(ctx, len(ask.Patients), func(ctx context.Context, i int) error {
 		patient := ask.Patients[i]
@@ -81,7 +81,7 @@ func (d *Disclosures) Account(ctx context.Context, who hippad.Caller, ask Ask) (
 		return answers, err
 	}
 	for i := range answers {
-		err := d.issue(ctx, who, ask, &answers[i])
+		err := d.issue(ctx, who, ask, version, &answers[i])
 		if err == nil {
 			continue
 		}
@@ -130,12 +130,12 @@ func (d *Disclosures) complete(ask *Ask) error {
 	return nil
 }
 
-// rules returns what accountings follow, as it is now.
-func (d *Disclosures) rules() (*regulation.Classifier, regulation.Rules) {
+// rules returns what accountings follow, as it is now, and a number that is another one when it has changed.
+func (d *Disclosures) rules() (*regulation.Classifier, regulation.Rules, int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	rules := regulation.Rules{Organisation: d.Organisation, Suspensions: slices.Clone(d.state.suspensions), Protocols: slices.Clone(d.state.protocols)}
-	return regulation.NewClassifier(d.Organisation, d.decision), rules
+	return regulation.NewClassifier(d.Organisation, d.decision), rules, d.state.rules
 }
 
 func (d *Disclosures) decision(entry int64) (regulation.Decision, bool) {
@@ -312,7 +312,7 @@ func (d *Disclosures) Access(ctx context.Context, who hippad.Caller, patient str
 	if err := checkPatient(patient); err != nil {
 		return regulation.AccessReport{}, err
 	}
-	classifier, rules := d.rules()
+	classifier, rules, _ := d.rules()
 	s := d.subject(patient)
 	accesses, err := regulation.NewAccesses(classifier, from, to, officer)
 	if err != nil {

@@ -210,6 +210,29 @@ func TestReferenceOfSeveralServers(t *testing.T) {
 	}
 }
 
+// What is suspended, decided or registered while an accounting is made is in it, or it is not issued.
+func TestRulesThatChangeMeanwhile(t *testing.T) {
+	w := open(t)
+	w.log.Report(t, event("2026-03-01", "urn:oid:1.2.3", "7", "Police", "HLEGAL"))
+	meanwhile := true
+	w.same = func(hippad.Term) []hippad.Term {
+		if meanwhile {
+			meanwhile = false
+			if _, err := w.Suspend(t.Context(), olga, regulation.Suspension{Agency: "Police", Basis: "law-enforcement", Oral: true, Official: "Moss"}); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	}
+	ask := disclosure.Ask{Patients: []string{olgas}, Issue: true}
+	if a := w.account(t, ask); a.Issued != nil || !strings.Contains(a.Refused, "meanwhile") {
+		t.Errorf("issued %v, %q", a.Issued != nil, a.Refused)
+	}
+	if a := w.account(t, ask); a.Issued == nil || len(a.Rows) != 0 {
+		t.Errorf("asked again: %d rows, %q", len(a.Rows), a.Refused)
+	}
+}
+
 // What somebody sends does not make an answer longer than whoever asks can take, and a page of the queue ends before it is.
 func TestLongTexts(t *testing.T) {
 	w := open(t)

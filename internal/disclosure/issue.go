@@ -19,8 +19,8 @@ import (
 const maxPart = repository.MaxRecord * 2 / 3
 
 // issue keeps an accounting as it is given, closes the request it answers, and numbers it. Kind Conflict if it is not complete, NotFound if the log has no
-// such patient and it was not asked for all the same.
-func (d *Disclosures) issue(ctx context.Context, who hippad.Caller, ask Ask, a *Answer) error {
+// such patient and it was not asked for all the same. version is that of the rules that it was made by.
+func (d *Disclosures) issue(ctx context.Context, who hippad.Caller, ask Ask, version int, a *Answer) error {
 	switch {
 	case a.Unknown && !ask.Empty:
 		return hippad.Errorf(hippad.NotFound, "the log has nothing of such a patient, so nothing is issued").
@@ -35,6 +35,9 @@ func (d *Disclosures) issue(ctx context.Context, who hippad.Caller, ask Ask, a *
 		return err
 	}
 	defer done()
+	if d.state.rules != version { // it may tell what is suspended by now
+		return hippad.Errorf(hippad.Conflict, "something that accountings follow was decided, suspended or registered meanwhile, so it is not issued").WithHint("ask again")
+	}
 	request, err := d.answered(ask, a)
 	if err != nil {
 		return err

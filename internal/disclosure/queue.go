@@ -56,7 +56,7 @@ func (d *Disclosures) Queue(ctx context.Context, who hippad.Caller, patient stri
 		before = min(begin+queueStep, reading.Size())
 	}
 	query.After, query.Before = &after, &before
-	classifier, _ := d.rules()
+	classifier, _, _ := d.rules()
 	s := d.subject(patient)
 	size := 0
 	page := Queue{Waiting: []regulation.Disclosure{}, Next: max(before, begin), Size: reading.Size()}

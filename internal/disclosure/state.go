@@ -55,6 +55,7 @@ type state struct {
 	protocols   []regulation.Protocol
 	issued      []regulation.Issued
 	issuedTo    map[string][]int // places in issued, by the patient's term
+	rules       int              // how often something was changed that accountings follow
 }
 
 func newState() state {
@@ -63,6 +64,9 @@ func newState() state {
 
 // fold applies what an entry says. What is against the rules was not written.
 func (s *state) fold(index int64, at time.Time, r record) {
+	if r.Decide != nil || r.Suspend != nil || r.Lift != nil || r.Protocol != nil {
+		s.rules++
+	}
 	switch {
 	case r.Request != nil:
 		r.Request.Number = index
