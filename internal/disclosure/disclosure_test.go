@@ -210,6 +210,41 @@ func TestReferenceOfSeveralServers(t *testing.T) {
 	}
 }
 
+// An entry that has the number of a disclosure by paper, and says something else, keeps nobody from entering it: any sender could write one, and keep it from the patient.
+func TestDiscloseBesideAForgery(t *testing.T) {
+	w := open(t)
+	m := regulation.Manual{Patient: olgas, Date: day("2026-11-20"), To: "Court", What: "chart", Basis: "proceedings"}
+	key := m.Key()
+	forged := func(text string) string {
+		return strings.Replace(text, `{"what":{"reference":"DocumentReference/11"}`, fmt.Sprintf(`{"what":{"identifier":{"system":%q,"value":%q}}`, key.System, key.Value), 1)
+	}
+	w.log.Report(t, forged(event("2026-11-20", "urn:oid:1.2.3", "8", "Court", "COVERAGE")), forged(event("2026-11-20", "urn:oid:1.2.3", "7", "Court", "TREAT")))
+	got, err := w.Disclose(t.Context(), olga, []regulation.Manual{m}, false)
+	if err != nil || got[0].Already {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	w.log.Report(t, forged(event("2026-11-20", "urn:oid:1.2.3", "7", "Court", "TREAT"))) // newer than the true one
+	if again, err := w.Disclose(t.Context(), olga, []regulation.Manual{m}, false); err != nil || again[0] != (disclosure.Outcome{Entry: got[0].Entry, Already: true}) {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if a := w.account(t, disclosure.Ask{Patients: []string{olgas}}); len(a.Rows) != 1 {
+		t.Errorf("%+v", a.Rows)
+	}
+}
+
+// What was issued is found by the number of the patient alone, too.
+func TestIssuedByTheNumberAlone(t *testing.T) {
+	w := open(t)
+	w.log.Report(t, event("2026-03-01", "urn:oid:1.2.3", "7", "County", "PUBHLTH"))
+	w.account(t, disclosure.Ask{Patients: []string{olgas}, Issue: true})
+	w.account(t, disclosure.Ask{Patients: []string{"urn:oid:1.2.3|17"}, Issue: true, Empty: true})
+	for patient, want := range map[string]int{"7": 1, olgas: 1, "17": 1, "urn:oid:1.2.4|7": 0, "": 2} {
+		if all, err := w.IssuedList(t.Context(), olga, patient); err != nil || len(all) != want {
+			t.Errorf("%q: %d, %v", patient, len(all), err)
+		}
+	}
+}
+
 // What is suspended, decided or registered while an accounting is made is in it, or it is not issued.
 func TestRulesThatChangeMeanwhile(t *testing.T) {
 	w := open(t)

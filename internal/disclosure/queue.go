@@ -133,7 +133,12 @@ func (d *Disclosures) Disclose(ctx context.Context, who hippad.Caller, rows []re
 			out[i].Already = true
 			continue
 		}
-		there, err := d.there(ctx, reading, key)
+		ev, err := row.Event(d.Organisation, d.Repository.Self.ID, who.Principal, d.Now())
+		if err != nil {
+			return nil, err
+		}
+		report := d.Repository.Write(ev)
+		there, err := d.there(ctx, reading, key, d.Repository.Read(report))
 		if err != nil {
 			return nil, err
 		}
@@ -141,13 +146,9 @@ func (d *Disclosures) Disclose(ctx context.Context, who hippad.Caller, rows []re
 			out[i] = Outcome{Entry: there, Already: true}
 			continue
 		}
-		ev, err := row.Event(d.Organisation, d.Repository.Self.ID, who.Principal, d.Now())
-		if err != nil {
-			return nil, err
-		}
 		fresh[key] = []int{i}
 		order = append(order, key)
-		frame.Reports = append(frame.Reports, d.Repository.Write(ev))
+		frame.Reports = append(frame.Reports, report)
 	}
 	if len(frame.Reports) == 0 || trial {
 		return out, nil
@@ -164,14 +165,22 @@ func (d *Disclosures) Disclose(ctx context.Context, who hippad.Caller, rows []re
 	return out, nil
 }
 
-// there returns the index of the entry with a key, -1 if there is none.
-func (d *Disclosures) there(ctx context.Context, reading *repository.Reading, key string) (int64, error) {
-	q := hippad.Query{Terms: [][]hippad.Term{{hippad.NewTerm(hippad.FieldEntity, key)}}, Limit: 1}
+// there returns the index of an entry that has a key and says what the event does, -1 if there is none. The key alone proves nothing: any sender can write it.
+func (d *Disclosures) there(ctx context.Context, reading *repository.Reading, key string, ev hippad.Event) (int64, error) {
+	classifier := regulation.NewClassifier(d.Organisation, nil)
+	says := func(e hippad.Entry, ev hippad.Event) string {
+		x := classifier.Classify(e, ev)
+		return fmt.Sprintf("%v %q %v %q %q %q %v", x.Verdict != regulation.NotDisclosed, x.Patients, x.Date, x.What, x.Recipients, x.Purpose, ev.Purposes)
+	}
+	want := says(hippad.Entry{Door: hippad.DoorFHIR, Received: d.Now()}, ev)
+	q := hippad.Query{Terms: [][]hippad.Term{{hippad.NewTerm(hippad.FieldEntity, key)}}, Ascending: true}
 	for e, err := range reading.Search(ctx, q) {
 		if err != nil {
 			return 0, fmt.Errorf("search a manual disclosure: %w", err)
 		}
-		return e.Index, nil
+		if !e.Destroyed && says(e, d.Repository.Read(e.Report)) == want {
+			return e.Index, nil
+		}
 	}
 	return -1, nil
 }
