@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 
@@ -357,17 +359,32 @@ func touched(e hippad.Entry, ev hippad.Event) touch {
 // identifiers are those by which an entry names a patient, as the terms of a search have them.
 func identifiers(r hippad.Reference) (ids []string) {
 	if literal, _, _ := strings.Cut(r.Literal, "/_history/"); literal != "" {
-		ids = append(ids, hippad.NewTerm(hippad.FieldPatient, literal).Value)
+		ids = append(ids, writable(hippad.NewTerm(hippad.FieldPatient, literal).Value))
 	}
 	id := r.Identifier
 	if id.System == "" {
 		id = hippad.ParseIdentifier(id.Value)
 	}
-	if id.Value != "" {
+	if id.Value = strings.TrimSpace(id.Value); id.Value != "" {
 		id.System = hippad.OIDSystem(id.System)
-		ids = append(ids, id.String())
+		ids = append(ids, writable(id.String()))
 	}
 	return ids
+}
+
+// writable makes of an identifier that nobody could write into a table or an option one that tells it from others all the same: whoever is named by it is to be told,
+// too, and what a sender writes must not keep a case open for ever.
+func writable(id string) string {
+	if line("", id, true) == nil && hippad.NewTerm(hippad.FieldPatient, id).Value == id {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '^' || r == '&' { // the last two have a meaning in an identifier as people write it
+			return utf8.RuneError
+		}
+		return r
+	}, strings.TrimSpace(strings.ToValidUTF8(id[:min(len(id), 100)], "\ufffd"))) + "\u2026" + hex.EncodeToString(sum[:16])
 }
 
 // groups finds out which identifiers are one person: those that one entity has, and those that the crosswalk has linked. A number that does not say who assigned it,

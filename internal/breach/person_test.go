@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+
 	"hippad"
 	"hippad/internal/breach"
 )
@@ -16,7 +18,7 @@ func read(when, reference, identifier string) string {
 		what = fmt.Sprintf(`"reference":%q`, reference)
 	}
 	if system, value, ok := strings.Cut(identifier, "|"); ok {
-		what += fmt.Sprintf(`,"identifier":{"system":%q,"value":%q}`, system, value)
+		what += fmt.Sprintf(`,"identifier":{"system":%q,"value":%s}`, system, quote(value))
 	} else if identifier != "" {
 		what += fmt.Sprintf(`,"identifier":{"value":%q}`, identifier)
 	}
@@ -105,6 +107,36 @@ func TestScopeOfAPeriodWithAClockAhead(t *testing.T) {
 	}
 }
 
+// Whom a sender names by something that nobody can write down is one who can be told all the same, or the case would never end.
+func TestNumbersThatNobodyCanWrite(t *testing.T) {
+	w := open(t)
+	long := "urn:oid:1.2.3|" + strings.Repeat("x", 5000)
+	const at = "2026-10-01T08:00:00Z"
+	w.log.Report(t, read(at, "", long), read(at, "", long+"y"), read(at, "", "urn:oid:1.2.3|bell\abell"), read(at, "", long), read(at, "", "urn:oid:1.2.3|7^^^X"), read(at, "", "urn:oid:1.2.3| 8 "))
+	c := w.begin(t)
+	w.scope(t, breach.Order{Case: c, User: "nurse"})
+	w.do(t, c, decided())
+	w.do(t, c, lettered())
+	a, _, err := w.Affected(t.Context(), olga, c, "")
+	if err != nil || len(a.Persons) != 5 {
+		t.Fatalf("%d persons, %v", len(a.Persons), err)
+	}
+	var rows []breach.NoticeRow
+	for i, p := range a.Persons {
+		if len(p.Identifiers[0]) > 200 {
+			t.Errorf("an identifier of %d bytes", len(p.Identifiers[0]))
+		}
+		rows = append(rows, mailed(i+2, p.Identifiers[0], "2026-11-22"))
+	}
+	if out, err := w.Notify(t.Context(), olga, c, rows, false); err != nil || out.Entered != 5 || out.Reached != 5 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	s := w.scope(t, breach.Order{Case: c, User: "nurse", Except: []string{a.Persons[0].Identifiers[0]}, Reason: "x"})
+	if s.Individuals != 4 {
+		t.Errorf("%d without one of them", s.Individuals)
+	}
+}
+
 // An entry that names one patient by number and another by name alone says that somebody is not counted.
 func TestNamelessBesideOthers(t *testing.T) {
 	w := open(t)
@@ -115,4 +147,13 @@ func TestNamelessBesideOthers(t *testing.T) {
 	if err != nil || s.Individuals != 1 || s.Entries != 1 || s.Unnamed != 1 || fmt.Sprint(a.Nobody) != fmt.Sprint([]int64{first}) {
 		t.Errorf("%+v, %v, %v", s.Counts, a.Nobody, err)
 	}
+}
+
+// quote writes a JSON string.
+func quote(s string) string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }
