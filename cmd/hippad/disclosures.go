@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -331,7 +332,7 @@ func isFolder(out string) bool {
 // safeCell keeps a program for tables from taking what a stranger has sent for a formula.
 func safeCell(text string) string {
 	text = printable(text)
-	if text != "" && strings.ContainsRune("=+-@\t", rune(text[0])) {
+	if first, _ := utf8.DecodeRuneInString(text); text != "" && strings.ContainsRune("=+-@＝＋－＠", first) { // the wide forms where people write Japanese
 		return "'" + text
 	}
 	return text

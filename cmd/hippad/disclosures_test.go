@@ -125,7 +125,7 @@ func TestDisclosuresHelp(t *testing.T) {
 
 // What a stranger has sent is no formula to a program for tables.
 func TestSafeCell(t *testing.T) {
-	for text, want := range map[string]string{"": "", "County": "County", "=1+1": "'=1+1", "@x": "'@x", "-2": "'-2", "+1 217": "'+1 217", "a\nb": "a?b"} {
+	for text, want := range map[string]string{"": "", "County": "County", "=1+1": "'=1+1", "@x": "'@x", "-2": "'-2", "+1 217": "'+1 217", "a\nb": "a?b", "＝1": "'＝1", "é": "é"} {
 		if got := safeCell(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
