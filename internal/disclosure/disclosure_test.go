@@ -245,6 +245,20 @@ func TestIssuedByTheNumberAlone(t *testing.T) {
 	}
 }
 
+// A clock that is a few hours ahead does not put what has happened behind the end of an accounting that is given today.
+func TestClockAFewHoursAhead(t *testing.T) {
+	w := open(t) // at noon of 2026-11-23
+	w.log.Report(t, event("2026-11-24", "urn:oid:1.2.3", "7", "County", "PUBHLTH"), event("2026-11-25", "urn:oid:1.2.3", "7", "State", "PUBHLTH"))
+	a := w.account(t, disclosure.Ask{Patients: []string{olgas}, Officer: true})
+	if len(a.Rows) != 1 || a.Rows[0].Date != day("2026-11-23") || len(a.Review) != 1 {
+		t.Errorf("%v, %d wait", a.Rows, len(a.Review))
+	}
+	r, err := w.Access(t.Context(), olga, olgas, regulation.Date{}, day("2026-11-23"), false)
+	if err != nil || len(r.Accesses) != 2 || !r.Accesses[0].Day.IsZero() || r.Accesses[1].Day != day("2026-11-23") {
+		t.Errorf("%+v, %v", r.Accesses, err)
+	}
+}
+
 // What is suspended, decided or registered while an accounting is made is in it, or it is not issued.
 func TestRulesThatChangeMeanwhile(t *testing.T) {
 	w := open(t)

@@ -218,10 +218,12 @@ func (c *Classifier) date(d *Disclosure, e hippad.Entry, ev *hippad.Event) (prob
 	if at.IsZero() {
 		return "its day is missing"
 	}
-	day := DateOf(at, c.zone)
+	day, came := DateOf(at, c.zone), DateOf(e.Received, c.zone)
 	switch {
-	case day.After(DateOf(e.Received, c.zone).AddDays(1)): // a day for clocks and zones
+	case day.After(came.AddDays(1)): // a day for clocks and zones
 		return "its day is after the log was told of it"
+	case day.After(came): // an accounting that is given today ends today
+		day = came
 	case day.Before(firstDay):
 		return "its day is before there was a rule to disclose by"
 	}
