@@ -326,6 +326,17 @@ func TestLongTexts(t *testing.T) {
 	}
 }
 
+// Whom a number may be of is told in so many words that the answer can be sent.
+func TestLongNamesOfSeveral(t *testing.T) {
+	w := open(t)
+	long := "urn:x:" + strings.Repeat("x", 1<<20)
+	w.log.Report(t, event("2026-03-01", long+"1", "7", "County", "PUBHLTH"), event("2026-03-01", long+"2", "7", "County", "PUBHLTH"))
+	a := w.account(t, disclosure.Ask{Patients: []string{"7"}})
+	if len(a.Several) != 2 || len(marshal(t, a)) > 10_000 {
+		t.Errorf("%d patients in %d bytes", len(a.Several), len(marshal(t, a)))
+	}
+}
+
 // A page of the queue is short enough to be sent, however long its lines are.
 func TestQueuePageOfLongLines(t *testing.T) {
 	w := open(t)
