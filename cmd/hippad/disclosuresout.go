@@ -314,6 +314,9 @@ func (w *accountWriter) finish() (err error) {
 	if w.list != nil {
 		w.list.Flush()
 		err = errors.Join(err, w.list.Error(), w.index.Close())
+		if w.abandoned && w.number == 0 { // no letters that another run could be mistaken for
+			err = errors.Join(err, os.Remove(w.index.Name()))
+		}
 	}
 	if w.to != nil {
 		err = errors.Join(err, w.to.Flush())
