@@ -215,7 +215,7 @@ func (b *Breaches) checkDecide(c Case, d *Decision) error {
 	case d.Breach:
 		return nil
 	case len(c.Persons) > 0 || len(c.Notices) > 0:
-		return hippad.Errorf(hippad.Conflict, "notices have been given already").WithHint("a report to the Secretary is corrected by an addendum; close the case with a reason. What was recorded wrongly is withdrawn: hippad breach notify withdraw")
+		return hippad.Errorf(hippad.Conflict, "notices have been given already").WithHint("a report to the Secretary is corrected by an addendum; close the case with a reason. What was recorded wrongly is withdrawn: hippad breach withdraw")
 	}
 	return regulation.CheckNoBreach(c.Cause, c.Assessment, d.Basis)
 }
