@@ -2,8 +2,6 @@ package disclosure
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"runtime"
 	"slices"
@@ -258,11 +256,7 @@ func (s *subject) note(ev *hippad.Event) {
 
 // include adds a name to those of several patients, unless it is of one of them.
 func (s *subject) include(names []string, name string) []string {
-	const longest = 500 // what somebody sends must not make the answer too long to be sent
-	if len(name) > longest {
-		sum := sha256.Sum256([]byte(name))
-		name = strings.ToValidUTF8(name[:longest], "") + "\u2026" + hex.EncodeToString(sum[:16])
-	}
+	name = regulation.Shortened(name)
 	if slices.Contains(names, name) || slices.ContainsFunc(names, func(x string) bool { return s.linked(x, name) }) {
 		return names
 	}

@@ -195,7 +195,7 @@ func (x *Accesses) row(day Date, a *hippad.Agent) *Access {
 }
 
 func keyOf(day Date, a *hippad.Agent) accessKey {
-	return accessKey{day, shortened(partyKey(a)), shortened(hippad.Fold(displayName(a)))}
+	return accessKey{day, Shortened(partyKey(a)), Shortened(hippad.Fold(displayName(a)))}
 }
 
 // most bounds the different words of one row.

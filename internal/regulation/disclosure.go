@@ -155,7 +155,7 @@ func (c *Classifier) describe(d *Disclosure, ev *hippad.Event, w way) {
 		w.to = w.to[:maxRecipients]
 	}
 	for _, a := range w.to {
-		r := Recipient{Name: brief(displayName(a)), Address: brief(strings.TrimSpace(a.Location.Display)), key: shortened(partyKey(a)), text: brief(partyText(a))}
+		r := Recipient{Name: brief(displayName(a)), Address: brief(strings.TrimSpace(a.Location.Display)), key: Shortened(partyKey(a)), text: brief(partyText(a))}
 		partyForms(a, func(form string) bool {
 			if len(form) <= longestText { // nobody can give a longer one
 				r.forms = append(r.forms, form)
@@ -177,7 +177,7 @@ func (c *Classifier) describe(d *Disclosure, ev *hippad.Event, w way) {
 	for i := range ev.Entities {
 		if n := &ev.Entities[i]; n.Role.Code == "1" || n.Role.Code == "" && n.What.IsPatient() {
 			if patients++; patients <= maxShown {
-				d.Patients = append(d.Patients, shortened(patientForm(n.What)))
+				d.Patients = append(d.Patients, Shortened(patientForm(n.What)))
 			}
 		}
 	}

@@ -453,9 +453,9 @@ func (r *Review) Observe(e hippad.Entry, ev hippad.Event) Observation {
 	}
 	a := &ev.Agents[who]
 	forms := agentForms(a)
-	o.User, o.Name, o.Address = r.userKey(forms), shortened(a.Name), shortened(a.Address)
-	o.Other = shortened(strings.ToLower(strings.TrimSpace(a.AltID)))
-	o.Department, o.Job = shortened(firstGiven(a.Location.Display, a.Location.Identifier.Value, a.Location.Literal)), shortened(jobOf(a))
+	o.User, o.Name, o.Address = r.userKey(forms), Shortened(a.Name), Shortened(a.Address)
+	o.Other = Shortened(strings.ToLower(strings.TrimSpace(a.AltID)))
+	o.Department, o.Job = Shortened(firstGiven(a.Location.Display, a.Location.Identifier.Value, a.Location.Literal)), Shortened(jobOf(a))
 	o.observeKind(ev)
 	for i := range ev.Entities {
 		r.observeEntity(&o, &ev.Entities[i], forms)

@@ -136,14 +136,15 @@ func (r *Review) userKey(forms []string) string {
 	if len(forms) == 0 {
 		return ""
 	}
-	return shortened(forms[0])
+	return Shortened(forms[0])
 }
 
-// maxKey is how many bytes of a name, a user or a patient a review knows: a finding is an entry, and what somebody sends must not make it too long for one.
+// maxKey is how many bytes of a name, a user or a patient are told apart: a finding is an entry, and what somebody sends must make neither it nor an answer too long.
 const maxKey = 200
 
-// shortened cuts a text that is longer, and leaves what tells it from others that begin alike. What is no UTF-8 could not be written down either.
-func shortened(s string) string {
+// Shortened cuts a name or an identifier that has more than 200 bytes, and leaves what tells it from others that begin alike. What is no UTF-8 could not be written
+// down either.
+func Shortened(s string) string {
 	if len(s) > maxKey {
 		sum := sha256.Sum256([]byte(s))
 		s = s[:maxKey-40] + "\u2026" + hex.EncodeToString(sum[:16])
@@ -170,7 +171,7 @@ func (r *Review) patientName(ref hippad.Reference) string {
 	if r.options.Patient != nil {
 		name = r.options.Patient(name)
 	}
-	return shortened(name)
+	return Shortened(name)
 }
 
 func jobOf(a *hippad.Agent) string {

@@ -66,7 +66,7 @@ func (r *ReviewRosters) name(patient string) string {
 	if r.canonical != nil && patient != "" {
 		patient = r.canonical(patient)
 	}
-	return shortened(patient)
+	return Shortened(patient)
 }
 
 // AddStaff takes a member of staff. Kind Invalid if there is no user, one of more than 200 bytes, or one who is there already.
