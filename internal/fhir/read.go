@@ -39,7 +39,8 @@ const (
 // mistyped element costs that element only. Unreadable is set for a body that is not strict JSON (RFC 7493: no
 // duplicate names, valid UTF-8; at most 10,000 levels), not an object, or not a resource of type AuditEvent.
 //
-// Of more than 10,000 repeated elements in one resource the first 10,000 are taken.
+// Of more than 65,536 repeated elements in one resource the first are taken, and Unreadable says so: whoever asks about a patient must learn that
+// there may be others in it.
 //
 // Purposes holds those of the event and of every agent. The patient element of R5 becomes an entity in the role of
 // patient. A reference to a contained resource is replaced by that resource's identifier: it means nothing outside.
@@ -79,6 +80,9 @@ func read(body []byte) (hippad.Event, verdict) {
 		return hippad.Event{Unreadable: "resourceType is not AuditEvent"}, wrongType
 	}
 	d.finish()
+	if d.room < 0 {
+		d.ev.Unreadable = "too many elements"
+	}
 	switch {
 	case d.not&r4 == 0:
 		return d.ev, isR4
@@ -91,8 +95,8 @@ func read(body []byte) (hippad.Event, verdict) {
 const auditEvent = "AuditEvent"
 
 // maxElements bounds the agents, entities, codes, details and so on that one event is given, and with them what a body
-// can make of the memory; those that come after are passed over. Real events have a few dozen.
-const maxElements = 10_000
+// can make of the memory; those that come after are passed over. Real events have a few dozen, an export of a whole ward's records thousands.
+const maxElements = 1 << 16
 
 // releases is a set of those in which a resource may be shown as it was sent.
 type releases uint8

@@ -215,10 +215,10 @@ func TestReadHostile(t *testing.T) {
 		{"a million objects in each other", strings.Repeat(`{"entity":`, million), "not JSON"},
 		{"9,000 codings in each other", `{"resourceType":"AuditEvent","type":` + strings.Repeat(`{"coding":`, 9000) + `"x"` + strings.Repeat(`}`, 9000) + `}`, ""},
 		{"9,000 arrays of codes in each other", `{"resourceType":"AuditEvent","subtype":` + strings.Repeat(`[`, 9000) + `"x"` + strings.Repeat(`]`, 9000) + `}`, ""},
-		{"a million empty entities", `{"resourceType":"AuditEvent","entity":[` + strings.Repeat(`{},`, million) + `{}]}`, ""},
-		{"a million codes", `{"resourceType":"AuditEvent","subtype":[` + strings.Repeat(`"x",`, million) + `"x"]}`, ""},
-		{"a million details", `{"resourceType":"AuditEvent","entity":[{"detail":[` + strings.Repeat(`{},`, million) + `{}]}]}`, ""},
-		{"a million contained", `{"resourceType":"AuditEvent","contained":[` + strings.Repeat(`{"id":"a","resourceType":"Patient"},`, million) + `{}]}`, ""},
+		{"a million empty entities", `{"resourceType":"AuditEvent","entity":[` + strings.Repeat(`{},`, million) + `{}]}`, "too many elements"},
+		{"a million codes", `{"resourceType":"AuditEvent","subtype":[` + strings.Repeat(`"x",`, million) + `"x"]}`, "too many elements"},
+		{"a million details", `{"resourceType":"AuditEvent","entity":[{"detail":[` + strings.Repeat(`{},`, million) + `{}]}]}`, "too many elements"},
+		{"a million contained", `{"resourceType":"AuditEvent","contained":[` + strings.Repeat(`{"id":"a","resourceType":"Patient"},`, million) + `{}]}`, "too many elements"},
 		{"a million nulls", `{"resourceType":"AuditEvent","entity":[` + strings.Repeat(`null,`, million) + `null]}`, ""},
 		{"200,000 names", `{"resourceType":"AuditEvent",` + names.String() + `"z":0}`, ""},
 		{"200,000 names, one twice", `{"resourceType":"AuditEvent",` + names.String() + `"n7":0}`, "not JSON"},
@@ -241,15 +241,21 @@ func TestReadHostile(t *testing.T) {
 	}
 }
 
-// The first 10,000 repeated elements are taken, and a body made of them is indexed in bounded time.
+// Of very many repeated elements the first are taken, a body made of them is indexed in bounded time, and what is left out is not hidden.
 func TestReadManyElements(t *testing.T) {
 	var entities []string
-	for i := range maxElements + 5 {
+	for i := range maxElements {
 		entities = append(entities, fmt.Sprintf(`{"what":{"reference":"Patient/%d"}}`, i))
 	}
-	ev := Read([]byte(`{"resourceType":"AuditEvent","entity":[` + strings.Join(entities, ",") + `]}`))
-	if ev.Unreadable != "" || len(ev.Entities) != maxElements {
+	of := func(entities []string) []byte {
+		return []byte(`{"resourceType":"AuditEvent","entity":[` + strings.Join(entities, ",") + `]}`)
+	}
+	if ev := Read(of(entities)); ev.Unreadable != "" || len(ev.Entities) != maxElements {
 		t.Errorf("%q, %d entities", ev.Unreadable, len(ev.Entities))
+	}
+	ev, is := read(of(append(entities, entities[0])))
+	if ev.Unreadable != "too many elements" || len(ev.Entities) != maxElements || is != isOther && is != isR4 && is != isR5 {
+		t.Errorf("one more: %q, %d entities, %v", ev.Unreadable, len(ev.Entities), is)
 	}
 }
 
