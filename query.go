@@ -74,7 +74,7 @@ const (
 
 // TermsVersion is part of what an index is built from. Raise it with every change of EntryTerms, of IndexTerms or of a reader that
 // changes the terms of an entry already stored: the stores then build their index again from the log.
-const TermsVersion = 3
+const TermsVersion = 4
 
 // A Term is one searchable fact of an entry.
 type Term struct {
