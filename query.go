@@ -398,6 +398,15 @@ func EventTime(e Entry, ev Event) time.Time {
 	return ev.Recorded
 }
 
+// Happened returns when what the entry reports happened, as far as anybody can know: the sender's own time, but never later than the entry came. A clock
+// that is ahead, or that somebody has set, must not put an event where nobody looks for years.
+func Happened(e Entry, ev Event) time.Time {
+	if at := EventTime(e, ev); at.Before(e.Received) {
+		return at
+	}
+	return e.Received
+}
+
 // Matches tells whether the entry answers the query, leaving aside order and limit.
 func (q Query) Matches(e Entry, ev Event) bool {
 	at := EventTime(e, ev)

@@ -321,26 +321,17 @@ func (b *Breaches) some(ctx context.Context, reading *repository.Reading, questi
 	return out, nil
 }
 
-// within tells whether an entry is of the days that are asked for. What by its sender happens after it came happened when it came: a clock that is ahead must not
-// hide whom a breach affects.
+// within tells whether an entry is of the days that are asked for.
 func (q Question) within(e hippad.Entry, ev hippad.Event) bool {
-	at := hippad.EventTime(e, ev)
-	if at.After(e.Received) {
-		at = e.Received
-	}
+	at := hippad.Happened(e, ev)
 	return (q.Days.Start.IsZero() || !at.Before(q.Days.Start)) && (q.Days.End.IsZero() || at.Before(q.Days.End))
 }
 
-// touched takes from an entry what it says.
+// touched takes from an entry what it says: nothing, if it is destroyed.
 func touched(e hippad.Entry, ev hippad.Event) touch {
-	t := touch{index: e.Index, destroyed: e.Destroyed, nameless: true}
-	if e.Destroyed {
-		return t
+	t := touch{
+		index: e.Index, destroyed: e.Destroyed, unreadable: ev.Unreadable != "", failed: ev.Outcome == "8" || ev.Outcome == "12", review: ev.Outcome == "4",
 	}
-	t.nameless = false
-	t.unreadable = ev.Unreadable != ""
-	t.failed = ev.Outcome == "8" || ev.Outcome == "12"
-	t.review = ev.Outcome == "4"
 	for _, n := range ev.Entities {
 		if !n.IsPatient() {
 			continue

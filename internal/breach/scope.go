@@ -51,7 +51,7 @@ type Counts struct {
 type Question struct {
 	Text  string        `json:"text"`
 	Query hippad.Query  `json:"query"`
-	Days  hippad.Period `json:"days,omitzero"` // when it happened, the start inclusive, the end exclusive; see Question.within
+	Days  hippad.Period `json:"days,omitzero"` // when it happened, the start inclusive, the end exclusive; by hippad.Happened
 	Size  int64         `json:"size"`          // of the log
 }
 
@@ -174,7 +174,7 @@ func (b *Breaches) Scope(ctx context.Context, who hippad.Caller, o Order) (Scope
 	if err != nil {
 		return Scoped{}, err
 	}
-	if o.Add && c.Scope != nil && now.Scope.Entry != c.Scope.Entry || o.Add && c.Scope == nil && now.Scope != nil { // what was added meanwhile would be lost
+	if o.Add && now.scopedBy() != c.scopedBy() { // what was added meanwhile would be lost
 		return Scoped{}, hippad.Errorf(hippad.Conflict, "case %d has just been scoped by somebody else", o.Case).WithHint("look at it, and add to it again: hippad breach status")
 	}
 	if _, err := b.enter(ctx, who, "a breach was scoped", record{Case: o.Case, Scope: &s}); err != nil {
@@ -185,6 +185,14 @@ func (b *Breaches) Scope(ctx context.Context, who hippad.Caller, o Order) (Scope
 		out.Scope = *c.Scope
 	}
 	return out, err
+}
+
+// scopedBy is the entry of the newest scope, 0 if there is none.
+func (c Case) scopedBy() int64 {
+	if c.Scope == nil {
+		return 0
+	}
+	return c.Scope.Entry
 }
 
 // question makes one of an order; its Text is empty if it asks nothing.

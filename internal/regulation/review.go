@@ -443,10 +443,7 @@ type Observation struct {
 
 // Observe draws an observation from an entry. It looks at nothing but the options and the rosters: many goroutines may call it, while one calls Add.
 func (r *Review) Observe(e hippad.Entry, ev hippad.Event) Observation {
-	o := Observation{Entry: e.Index, At: hippad.EventTime(e, ev)}
-	if o.At.After(e.Received) { // a clock that is ahead must not put it into a period that nobody reviews for years
-		o.At = e.Received
-	}
+	o := Observation{Entry: e.Index, At: hippad.Happened(e, ev)}
 	who := actorOf(ev.Agents)
 	if who < 0 {
 		return o
