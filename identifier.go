@@ -69,3 +69,9 @@ func (r Reference) IsPatient() bool {
 
 // IsZero tells that nothing is pointed at.
 func (r Reference) IsZero() bool { return r == Reference{} }
+
+// Unique tells whether a patient's identifier, as NewTerm has it, is one person's wherever it is used: it says who assigned it, or it is a URI. A number alone, or a
+// reference that does not say on which server, may be several persons'.
+func Unique(id string) bool {
+	return strings.Contains(id, "|") || strings.Contains(id, "://") || strings.HasPrefix(id, "urn:")
+}

@@ -216,3 +216,23 @@ func BenchmarkIndexTerms(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(hippad.IndexTerms(e, ev))), "terms")
 }
+
+func TestUnique(t *testing.T) {
+	for id, want := range map[string]bool{
+		"urn:oid:1.2.3|7": true, "https://a.example/mrn|7": true, "urn:oid:1.2.3": true, "https://a.example/Patient/7": true, "7": false, "Patient/7": false, "": false,
+	} {
+		if hippad.Unique(id) != want {
+			t.Errorf("%q: %v", id, !want)
+		}
+	}
+}
+
+// A clock that is behind, or a report that comes late, is believed; one that is ahead is not.
+func TestHappened(t *testing.T) {
+	came := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for _, x := range []struct{ recorded, want time.Time }{{time.Time{}, came}, {came.AddDate(-3, 0, 0), came.AddDate(-3, 0, 0)}, {came, came}, {came.AddDate(40, 0, 0), came}} {
+		if got := hippad.Happened(hippad.Entry{Received: came}, hippad.Event{Recorded: x.recorded}); !got.Equal(x.want) {
+			t.Errorf("%v: %v, want %v", x.recorded, got, x.want)
+		}
+	}
+}

@@ -222,7 +222,7 @@ func (c *Case) substitutes() (out []regulation.Substitute) {
 // recorded is whom a case affects as far as that can be said without asking the log: those who are in the lists of notices, and nameless others up to
 // the number of the scope. same is the crosswalk: who is listed under two numbers is one.
 func recorded(c Case, same func(hippad.Term) []hippad.Term) *Affected {
-	g := groups{same: same, at: map[string]int{}, shared: map[int]bool{}}
+	g := newGroups(same)
 	for i, n := range c.Persons {
 		g.add(int64(i), []string{n.Patient})
 	}

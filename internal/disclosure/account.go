@@ -175,20 +175,18 @@ feed:
 
 // A subject is a patient who is asked for, and whom the log knows by that.
 type subject struct {
-	asked   string
-	tried   []string
-	known   bool
-	precise bool     // the identifier says who assigned it
-	named   []string // whom the identifier names
-	beside  []string // whom entities name by who assigned it that have the identifier as a reference without its server
-	same    func(hippad.Term) []hippad.Term
+	asked  string
+	tried  []string
+	known  bool
+	unique bool     // see hippad.Unique
+	named  []string // whom the identifier names
+	beside []string // whom entities name by who assigned it that have the identifier as a reference without its server
+	same   func(hippad.Term) []hippad.Term
 }
 
 func (d *Disclosures) subject(patient string) *subject {
 	t := term(patient)
-	s := &subject{asked: patient, tried: d.tried(patient), same: d.Repository.Same}
-	s.precise = strings.Contains(t.Value, "|") || strings.Contains(t.Value, "://") || strings.HasPrefix(t.Value, "urn:")
-	return s
+	return &subject{asked: patient, tried: d.tried(patient), unique: hippad.Unique(t.Value), same: d.Repository.Same}
 }
 
 // maxNamed bounds the different patients that are told of.
@@ -201,7 +199,7 @@ func (s *subject) meet(ev *hippad.Event) bool {
 	if s.bystander(ev) {
 		return false
 	}
-	if !s.precise && len(s.named) < maxNamed && len(s.beside) < maxNamed {
+	if !s.unique && len(s.named) < maxNamed && len(s.beside) < maxNamed {
 		s.note(ev)
 	}
 	return true
