@@ -156,14 +156,7 @@ func (x *Accesses) add(done Access, of []standing, a *hippad.Agent, e hippad.Ent
 	case "4", "8", "12":
 		row.Failed++
 	}
-	for _, x := range []struct {
-		to   *[]string
-		from []string
-	}{{&row.Did, done.Did}, {&row.What, done.What}, {&row.Why, done.Why}} {
-		for _, text := range x.from {
-			*x.to = include(*x.to, text)
-		}
-	}
+	row.Did, row.What, row.Why = include(row.Did, done.Did...), include(row.What, done.What...), include(row.Why, done.Why...)
 	for _, c := range a.Purposes {
 		row.Why = include(row.Why, purposeText(c))
 	}
@@ -201,11 +194,13 @@ func keyOf(day Date, a *hippad.Agent) accessKey {
 // most bounds the different words of one row.
 const most = 20
 
-func include(list []string, text string) []string {
-	if text = brief(strings.TrimSpace(text)); text == "" || len(list) >= most || slices.Contains(list, text) {
-		return list
+func include(list []string, texts ...string) []string {
+	for _, text := range texts {
+		if text = brief(strings.TrimSpace(text)); text != "" && len(list) < most && !slices.Contains(list, text) {
+			list = append(list, text)
+		}
 	}
-	return append(list, text)
+	return list
 }
 
 // actors are those who did it: who asked for it, or else whoever is no machine in the middle, or else all.

@@ -193,14 +193,6 @@ const (
 	maxShown      = 20 // patients of one event, for the officer
 )
 
-// brief cuts a text that is longer than what a person may enter.
-func brief(s string) string {
-	if len(s) > longestText {
-		s = strings.ToValidUTF8(s[:longestText-len("\u2026")], "") + "\u2026"
-	}
-	return strings.ToValidUTF8(s, "\ufffd")
-}
-
 // patientForm writes the identifier of a patient as a search takes it.
 func patientForm(r hippad.Reference) string {
 	if r.Identifier.Value != "" {

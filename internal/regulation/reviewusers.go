@@ -289,7 +289,7 @@ func (p *preparedReview) crowds(by map[uint64][]accessAt) (out []Finding) {
 			}
 			why := reviewPoints("A10", words)
 			if len(some) < len(all) {
-				why.Why += fmt.Sprintf(": the %d. to the %d.", first+1, first+len(some))
+				why.Why += fmt.Sprintf(", of whom these are %d to %d", first+1, first+len(some))
 			}
 			for _, a := range some {
 				f.add(FindingPoints{}, a.entries...)
