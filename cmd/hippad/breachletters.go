@@ -34,7 +34,7 @@ is 1: they need a substitute notice. A letter without one of the five elements i
 			if addresses == "" {
 				return usagef("--addresses is missing")
 			}
-			if err := checkReport(out, ".pdf", ".html", ".txt"); err != nil {
+			if err := checkReport(out, documentForms...); err != nil {
 				return err
 			}
 			if notices != "" && filepath.Clean(notices) == filepath.Clean(out) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -31,49 +30,6 @@ written over.`,
 	return cmd
 }
 
-// checkReport refuses a file that a report cannot be written to before the server is asked: what it is asked for is in the log from then on.
-func checkReport(out string, forms ...string) error {
-	if out == "" {
-		return nil
-	}
-	if !slices.Contains(forms, strings.ToLower(filepath.Ext(out))) {
-		last := len(forms) - 1
-		return usagef("%s: want a name that ends with %s or %s", printable(out), strings.Join(forms[:last], ", "), forms[last])
-	}
-	return mustBeNew(out)
-}
-
-// reportTo writes what a report makes of a file's name: to stdout as text if there is none.
-func reportTo(cmd *cobra.Command, out string, write func(w io.Writer, form string) error) error {
-	if out == "" {
-		return write(cmd.OutOrStdout(), ".txt")
-	}
-	if err := mustBeNew(out); err != nil {
-		return err
-	}
-	return writeNew(out, func(w io.Writer) error { return write(w, strings.ToLower(filepath.Ext(out))) })
-}
-
-// writeDocument writes a document in the form that the end of a file's name asks for.
-func writeDocument(w io.Writer, d *document.Document, form string) error {
-	switch form {
-	case ".txt":
-		return d.WriteText(w, firstWidth(terminalWidth(w)))
-	case ".html":
-		return d.WriteHTML(w)
-	case ".pdf":
-		return d.WritePDF(w)
-	}
-	return usagef("--out: want a name that ends with .pdf, .html or .txt")
-}
-
-func firstWidth(n int) int {
-	if n == 0 {
-		return 80
-	}
-	return n
-}
-
 func newBreachSheet() *cobra.Command {
 	var c connection
 	var out string
@@ -87,7 +43,7 @@ still signs it there: the attestation is left empty. Records of substance use di
 			if asJSON && out != "" {
 				return usagef("--json is for stdout: leave it out, and give --out a name that ends with .json")
 			}
-			if err := checkReport(out, ".pdf", ".html", ".txt", ".csv", ".json"); err != nil {
+			if err := checkReport(out, slices.Concat(documentForms, []string{".csv", ".json"})...); err != nil {
 				return err
 			}
 			s, err := breachStatus(cmd, &c, args[0])
@@ -259,7 +215,7 @@ func newBreachMedia() *cobra.Command {
 			if !ok {
 				return usagef("--state %q: want a State of the United States", state)
 			}
-			if err := checkReport(out, ".pdf", ".html", ".txt"); err != nil {
+			if err := checkReport(out, documentForms...); err != nil {
 				return err
 			}
 			s, err := breachStatus(cmd, &c, args[0])

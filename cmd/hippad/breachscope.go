@@ -134,17 +134,8 @@ have no known State that one State could have more than 500 of them, the case do
 				return err
 			}
 			var bad []breach.Refused
-			if addresses != "" {
-				var rows []addressRow
-				if rows, bad, err = readAddresses(cmd, addresses); err != nil {
-					return err
-				}
-				if len(rows) > maxAddressRows {
-					return usagef("%s has %d rows, at most %d are taken: leave out who cannot be affected", addresses, len(rows), maxAddressRows)
-				}
-				for _, r := range rows {
-					o.Residents = append(o.Residents, breach.Address{Line: r.line, Patient: r.patient, State: r.address.State})
-				}
+			if o.Residents, bad, err = readResidents(cmd, addresses); err != nil {
+				return err
 			}
 			out, err := call[breach.Scoped](cmd.Context(), &c, "/admin/breach/scope", o)
 			if err != nil {
@@ -172,6 +163,24 @@ have no known State that one State could have more than 500 of them, the case do
 	dayFlag(cmd, texts, "from", "only what happened on or after this `DAY`")
 	dayFlag(cmd, texts, "to", "only what happened on or before this `DAY`")
 	return cmd
+}
+
+// readResidents reads which patient lives in which State from a table of addresses, none if it has no name.
+func readResidents(cmd *cobra.Command, name string) (out []breach.Address, bad []breach.Refused, err error) {
+	if name == "" {
+		return nil, nil, nil
+	}
+	rows, bad, err := readAddresses(cmd, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(rows) > maxAddressRows {
+		return nil, nil, usagef("%s has %d rows, at most %d are taken: leave out who cannot be affected", name, len(rows), maxAddressRows)
+	}
+	for _, r := range rows {
+		out = append(out, breach.Address{Line: r.line, Patient: r.patient, State: r.address.State})
+	}
+	return out, bad, nil
 }
 
 // parseResidents reads how many live in which State.

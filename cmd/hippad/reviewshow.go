@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -38,12 +37,8 @@ func (o *reviewOutput) check() error {
 		return usagef("--json and --csv exclude each other")
 	case o.limit < 0:
 		return usagef("--limit %d: want a number", o.limit)
-	case o.out != "" && !slices.Contains([]string{".txt", ".html", ".pdf"}, strings.ToLower(filepath.Ext(o.out))):
-		return usagef("--out %q: want a name that ends in .txt, .html or .pdf", o.out)
-	case o.out != "":
-		return mustBeNew(o.out) // before a review that takes its time
 	}
-	return nil
+	return checkReport(o.out, documentForms...)
 }
 
 func (o *reviewOutput) write(cmd *cobra.Command, r reviewOut) error {
